@@ -1,0 +1,51 @@
+"""dispytw: Python functions and programs, run on many machines.
+
+    import dispytw as dispy
+
+    def compute(n):
+        return n * n
+
+    cluster = dispy.JobCluster(compute, nodes=["127.0.0.1"])
+    jobs = [cluster.submit(n) for n in range(10)]
+    for job in jobs:
+        print(job())            # waits for the job, returns its result
+    cluster.print_status()
+    cluster.close()
+
+A *cluster* stands for one computation: a function with what it needs, or a program. `submit` queues a *job*, one call of it,
+and returns at once. *Nodes* are machines that run ``dispynode``; each offers *slots*, places for one job. Where the program
+runs, a scheduler gives queued jobs to nodes with free slots, and what they return comes back into the job: `job()`, `job.result`,
+`job.stdout`, `job.exception`. A job ends in exactly one way, whatever happens to the machines.
+
+Nothing heavy is imported before the first cluster is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from dispytw.version import VERSION as __version__
+
+_WHERE = {
+    "JobCluster": "dispytw.client.cluster",
+    "ClusterStatus": "dispytw.client.cluster",
+    "DispyJob": "dispytw.client.job",
+    "DispyNode": "dispytw.client.nodes",
+    "DispyNodeAvailInfo": "dispytw.client.nodes",
+    "NodeAllocate": "dispytw.client.nodes",
+}
+
+__all__ = ["ClusterStatus", "DispyJob", "DispyNode", "DispyNodeAvailInfo", "JobCluster", "NodeAllocate", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'dispytw' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,250 @@
+"""JobCluster: dispy's words. Everything here runs on the user's threads and waits only through the bridge."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from dispytw.client import speech
+from dispytw.client.depends import Shipment, pack_computation
+from dispytw.client.engine import Engine, engine
+from dispytw.client.job import DispyJob
+from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
+from dispytw.client.privatenode import private_node
+from dispytw.client.programs import pack_strings
+from dispytw.client.report import status_table
+from dispytw.client.targets import find_targets
+from dispytw.client.view import View
+from dispytw.errors import ClusterClosedError
+from dispytw.values import Body, Inline, Stored
+from dispytw.wire.payload import open_result, pack_arguments
+
+_numbers = itertools.count(1)
+
+
+class ClusterStatus(NamedTuple):
+    """What `JobCluster.status` returns.
+
+    :ivar nodes: a DispyNode for each node that was found.
+    :ivar jobs_pending: jobs without a final status.
+    """
+
+    nodes: list[DispyNode]
+    jobs_pending: int
+
+
+class JobCluster:
+    """A cluster for one computation: jobs submitted to it run on its nodes.
+
+    :param computation: a Python function, or the path of a program to execute.
+    :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program) or
+        ``'*'``.
+    :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
+        program's own files comes along by itself.
+    :param callback: called with each job that has ended, one after another, on a thread of its own.
+    :param loglevel: level of the ``dispytw`` logger.
+    :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
+    :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
+    :param pulse_interval: 1 to 600 seconds; a node silent for five of them is given up.
+    :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
+    :param secret: must equal the nodes'; by default the user's own secret file.
+    :param node_port: where nodes listen that are named without a port.
+    :raises TypeError: when a parameter has the wrong type; it is named.
+    :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
+    :raises ShippingError: when the computation cannot be sent to nodes.
+    """
+
+    def __init__(
+        self,
+        computation: Callable[..., Any] | str,
+        nodes: Any = None,
+        depends: Sequence[Any] = (),
+        callback: Callable[[DispyJob], Any] | None = None,
+        cluster_status: Any = None,
+        ip_addr: Any = None,
+        ext_ip_addr: Any = None,
+        port: int = 51347,
+        node_port: int = NODE_PORT,
+        recover_file: Any = None,
+        dest_path: Any = None,
+        loglevel: int = logging.WARNING,
+        setup: Any = None,
+        cleanup: Any = True,
+        pulse_interval: float | None = None,
+        ping_interval: Any = None,
+        reentrant: bool = False,
+        secret: str = "",
+        keyfile: Any = None,
+        certfile: Any = None,
+    ) -> None:
+        _refuse_unbuilt(
+            cluster_status=cluster_status,
+            ip_addr=ip_addr,
+            ext_ip_addr=ext_ip_addr,
+            port=None if port == 51347 else port,
+            recover_file=recover_file,
+            dest_path=dest_path,
+            ping_interval=ping_interval,
+            keyfile=keyfile,
+            certfile=certfile,
+        )
+        _check_types(callback, loglevel, pulse_interval, reentrant, secret, node_port)
+        entries = node_entries(nodes, node_port)
+        self.uid = secrets.token_bytes(16)
+        self._shipment: Shipment = pack_computation(
+            computation, depends=list(depends or ()), setup=setup, cleanup=cleanup, uid=self.uid
+        )
+        self.is_program = self._shipment.computation.program is not None
+        self._closed = False
+        self._engine: Engine = engine()
+        speech.set_level(loglevel)
+        found = find_targets(entries, node_port, secret, private_node)
+        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning)
+        self._engine.clusters[self.uid] = self
+        self._engine.bridge.wait(
+            lambda: self._engine.session.open_cluster(
+                self._shipment.computation,
+                {digest: _body(content) for digest, content in self._shipment.files.items()},
+                self.view,
+                found.targets,
+                reentrant=reentrant,
+                pulse_interval=pulse_interval,
+                note=found.note,
+            )
+        )
+
+    @property
+    def name(self) -> str:
+        """The computation's name."""
+        return self._shipment.computation.name
+
+    def submit(self, *args: Any, **kwargs: Any) -> DispyJob:
+        """Queue one call of the computation with these arguments, and return its job.
+
+        :raises PayloadError: when an argument cannot be pickled; it is named.
+        :raises TypeError: when an argument of a program is no string.
+        :raises ClusterClosedError: when the cluster is closed.
+        """
+        if "dispy_job_depends" in kwargs:
+            raise NotImplementedError("submit: dispy_job_depends is not built yet")
+        if self._closed:
+            raise ClusterClosedError(f"cluster {self.name} is closed")
+        if self.is_program:
+            packed = pack_strings(args, kwargs)
+        else:
+            packed = pack_arguments(args, kwargs, self._shipment.shipped).data
+        uid = secrets.token_bytes(16)
+        job = DispyJob(self, uid, next(_numbers), time.time())
+        body = Inline(packed)
+        self.view.submitted()
+        session, cluster = self._engine.session, self.uid
+        self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job))
+        return job
+
+    def cancel(self, job: DispyJob) -> int:
+        """Cancel a job: a queued one at once, a running one by KeyboardInterrupt.
+
+        :returns: 0, or -1 when it has ended already.
+        """
+        if not isinstance(job, DispyJob):
+            raise TypeError(f"cancel: wanted a job that submit returned, not {job!r}")
+        return 0 if self._engine.bridge.wait(self._engine.session.cancel, job._uid) else -1
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until every job has ended and every callback has returned; in a callback, for the jobs only.
+
+        :param timeout: seconds, or None.
+        :returns: False when the timeout passed first.
+        """
+        self._engine.bridge.refuse_to_wait(f"cluster {self.name}")
+        return self.view.wait(timeout)
+
+    def __call__(self) -> None:
+        """Wait until every job has ended."""
+        self.wait()
+
+    def close(self, timeout: float | None = None, terminate: bool = False) -> bool:
+        """Wait for every job, then clean up on the nodes.
+
+        :param timeout: seconds to wait, or None.
+        :param terminate: give up jobs that have not ended by then; each becomes Cancelled.
+        :returns: False when the timeout passed, jobs are left and terminate is False.
+        """
+        if self._closed:
+            return True
+        if not self.wait(0 if terminate and timeout is None else timeout):
+            if not terminate:
+                return False
+            self._engine.bridge.wait(self._engine.session.give_up, self.uid, "close(terminate=True)")
+            self.wait()
+        self._closed = True
+        self._engine.bridge.wait(self._engine.session.close_cluster, self.uid)
+        self._engine.clusters.pop(self.uid, None)
+        return True
+
+    def __enter__(self) -> JobCluster:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def status(self) -> ClusterStatus:
+        """The nodes that were found, and how many jobs have not ended."""
+        return ClusterStatus(list(self.view.nodes.values()), self.view.unfinished)
+
+    def print_status(self, wall_time: float | None = None) -> None:
+        """Print a table of nodes and times.
+
+        :param wall_time: seconds to compare the jobs' time with; by default since the cluster was made.
+        """
+        seconds = time.time() - self.view.began if wall_time is None else wall_time
+        print(status_table(self.status().nodes, self.view.unfinished, seconds))
+
+    stats = print_status
+
+    # What a job needs of its cluster (`dispytw.client.job.Owner`).
+    def refuse_to_wait(self, what: str) -> None:
+        """Raise where waiting would never end."""
+        self._engine.bridge.refuse_to_wait(what)
+
+    def open_result(self, payload: bytes) -> Any:
+        """Open a result."""
+        return open_result(payload)
+
+
+def _body(content: str | bytes) -> Body:
+    if isinstance(content, bytes):
+        return Inline(content)
+    import os
+
+    return Stored(content, os.path.getsize(content))
+
+
+def _refuse_unbuilt(**parameters: Any) -> None:
+    for name, value in parameters.items():
+        if value is not None:
+            raise NotImplementedError(f"JobCluster: {name} is not built yet")
+
+
+def _check_types(
+    callback: Any, loglevel: Any, pulse_interval: Any, reentrant: Any, secret: Any, node_port: Any
+) -> None:
+    _check("callback", callback is None or callable(callback), callback, "a function with one argument")
+    _check("loglevel", isinstance(loglevel, int), loglevel, "a level of the logging module")
+    _check("reentrant", isinstance(reentrant, bool), reentrant, "True or False")
+    _check("secret", isinstance(secret, str), secret, "a string")
+    number = isinstance(node_port, int) and not isinstance(node_port, bool)
+    _check("node_port", number and 0 < node_port < 65536, node_port, "a number from 1 to 65535")
+    if pulse_interval is not None:
+        number = isinstance(pulse_interval, (int, float)) and not isinstance(pulse_interval, bool)
+        _check("pulse_interval", number and 0.1 <= pulse_interval <= 1000, pulse_interval, "seconds, from 0.1 to 1000")
+
+
+def _check(name: str, holds: bool, value: Any, wanted: str) -> None:
+    if not holds:
+        raise TypeError(f"JobCluster: {name} must be {wanted}, not {value!r}")

@@ -1,0 +1,131 @@
+"""What one client process has one of: the reactor thread, the session, the threads for user code. Made by the first cluster."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from dispytw.client import speech
+from dispytw.client.bridge import Bridge
+from dispytw.client.callbacks import UserThread
+from dispytw.client.job import DispyJob
+from dispytw.client.keeper import Keeper
+from dispytw.client.nodes import Address
+from dispytw.client.session import Introduction, Session
+from dispytw.errors import ForkedError
+from dispytw.version import VERSION
+from dispytw.wire.doorway import connect
+from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
+from dispytw.wire.streams import MemorySinks
+
+
+class Engine:
+    """Bridge, session, user threads and keeper, started together."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.bridge = Bridge()
+        speech.begin(self.bridge.in_app)
+        self._callbacks = UserThread("dispytw-callbacks")
+        self._allocations = UserThread("dispytw-allocate")
+        self.clusters: dict[bytes, Any] = {}
+        self.bridge.start()
+        self.uid = secrets.token_bytes(16)
+        name = f"{_user()}@{platform.node()} (pid {self.pid})"
+        introduction = Introduction(VERSION, name, DEFAULT_HEARTBEAT)
+        self.session = Session(self.uid, self._connect, introduction, MemorySinks(), self.bridge.reactor, time.monotonic)
+        self.keeper = Keeper(self)
+
+    def _connect(self, address: Address, credential: Any, build_link: Callable[[Any], Any]) -> Deferred[Any]:
+        return connect(
+            self.bridge.reactor,
+            address.host,
+            address.port,
+            credential=credential,
+            uid=self.uid,
+            role="client",
+            build_link=build_link,
+        )
+
+    # The threads that a view needs (`dispytw.client.view.Threads`).
+    def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
+        """Call a user's callback on the callback thread."""
+        self._callbacks.call(function, job, then=then)
+
+    def in_callback(self) -> bool:
+        """Whether the caller is the callback thread."""
+        return self._callbacks.is_current
+
+    def allocate(self, function: Callable[[], int]) -> Deferred[int]:
+        """Call a user's NodeAllocate.allocate on its own thread; the Deferred fires in the reactor thread."""
+        answered: Deferred[int] = Deferred()
+
+        def call() -> None:
+            try:
+                cpus = function()
+            except Exception as error:
+                self.bridge.post(lambda error=error: answered.errback(error))  # type: ignore[misc]
+            else:
+                self.bridge.post(lambda: answered.callback(cpus))
+
+        self._allocations.call(call, then=lambda: None)
+        return answered
+
+    # What the keeper needs (`dispytw.client.keeper.Kept`).
+    def unfinished(self) -> int:
+        """Jobs without a final status."""
+        return sum(cluster.view.unfinished for cluster in list(self.clusters.values()))
+
+    def drain(self, given_up: threading.Event, seconds: float | None = None) -> None:
+        """Wait until no cluster has a job or a callback left, the event is set, or the seconds have passed."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not given_up.is_set() and (deadline is None or time.monotonic() < deadline):
+            clusters = list(self.clusters.values())
+            if all(cluster.view.wait(0.05) for cluster in clusters):
+                return
+
+    def leave(self) -> None:
+        """End by force: what was not sent is Cancelled, what was sent is cancelled where it runs."""
+        self.bridge.wait(self.session.leave)
+
+    def shut(self) -> None:
+        """Close every cluster and stop the reactor."""
+        for cluster in list(self.clusters.values()):
+            self.bridge.wait(self.session.close_cluster, cluster.uid)
+        self.bridge.stop()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+_engine: Engine | None = None
+_making = threading.Lock()
+
+
+def engine() -> Engine:
+    """The engine of this process, made at first use.
+
+    :raises ForkedError: in a process forked from one that has an engine: a reactor cannot be taken along.
+    """
+    global _engine
+    with _making:
+        if _engine is None:
+            _engine = Engine()
+        if _engine.pid != os.getpid():
+            raise ForkedError(
+                "this process was forked from one that uses clusters; make clusters in the parent, or start this process "
+                "with subprocess or multiprocessing's 'spawn'"
+            )
+        return _engine

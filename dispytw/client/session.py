@@ -1,0 +1,352 @@
+"""One client process at work: its ledger, its links, its clusters. Lives in the reactor thread and runs no user code.
+
+JobCluster *is* a scheduler that lives in the client: the session owns a ledger and a dispatcher, dials the nodes that clusters
+name, and brings what becomes of jobs to the cluster they belong to (a `ClusterEnd`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
+
+from dispytw.client.advice import no_node_yet, rejection
+from dispytw.client.dialer import Dialer
+from dispytw.client.nodes import Address
+from dispytw.errors import AuthError, VersionError
+from dispytw.scheduler.connections import ConnectionFromNode, Introduction
+from dispytw.scheduler.dispatcher import Dispatcher
+from dispytw.scheduler.ledger import Ledger
+from dispytw.scheduler.orders import TellAway, TellBack, TellHeld, TellRejected
+from dispytw.values import Body, Computation, NodeFacts, Outcome
+from dispytw.wire.clock import Waker
+from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
+from dispytw.wire.streams import Sinks
+
+log = Logger()
+
+__all__ = ["ClusterEnd", "Introduction", "Session", "Target"]
+
+#: Seconds after which a cluster without a node is told about, and between two tellings.
+FIRST_WORD = 3.0
+NEXT_WORD = 60.0
+#: Seconds that a closing link gets to say what it still has to say.
+CLOSING = 5.0
+
+
+class ClusterEnd(Protocol):
+    """The other end of a cluster, which knows user code. Called in the reactor thread; must not wait."""
+
+    def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
+        """How many slots of the node the cluster uses."""
+
+    def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
+        """A job runs."""
+
+    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome) -> None:
+        """A job has its final status."""
+
+    def say(self, text: str) -> None:
+        """Tell the user."""
+
+
+@attrs.frozen
+class Target:
+    """One node that a cluster names.
+
+    :param address: where it is dialled.
+    :param credential: what proves that we may; belongs to this entry, not to the session.
+    """
+
+    address: Address
+    credential: Any
+
+
+@attrs.define(eq=False)
+class _Enrolled:
+    computation: Computation
+    files: dict[bytes, Body]
+    end: ClusterEnd
+    targets: tuple[Target, ...]
+    pulse_interval: float | None
+    note: str
+    reminder: Any = None
+    refusals: dict[bytes, str] = attrs.field(factory=dict)
+
+
+Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
+
+
+class Session:
+    """The client's side of everything.
+
+    :param uid: 16 random bytes, one per process.
+    :param connect: dials an address with a credential; ``build_link(peer)`` gives the protocol for an open link, or None.
+    :param introduction: what nodes are told of us.
+    :param sinks: where received streams are kept.
+    :param clock: wakes us.
+    :param now: monotonic seconds.
+    :param chance: source of the jitter.
+    """
+
+    def __init__(
+        self,
+        uid: bytes,
+        connect: Connect,
+        introduction: Introduction,
+        sinks: Sinks,
+        clock: Waker,
+        now: Callable[[], float],
+        chance: random.Random | None = None,
+    ) -> None:
+        self.uid = uid
+        self.ledger = Ledger()
+        self.dispatcher = Dispatcher(self.ledger, self, clock, now)
+        self._connect = connect
+        self._introduction = introduction
+        self._sinks = sinks
+        self._clock = clock
+        self._now = now
+        self._chance = chance or random.Random()
+        self._enrolled: dict[bytes, _Enrolled] = {}
+        self._jobs: dict[bytes, tuple[bytes, Body, Any]] = {}
+        self._dialers: dict[Target, Dialer] = {}
+        self._links: dict[ConnectionFromNode, Dialer] = {}
+        self._addresses: dict[bytes, Address] = {}
+        self._endings: dict[ConnectionFromNode, Deferred[None]] = {}
+
+    # What clusters ask.
+    def open_cluster(
+        self,
+        computation: Computation,
+        files: dict[bytes, Body],
+        end: ClusterEnd,
+        targets: Sequence[Target],
+        reentrant: bool = False,
+        pulse_interval: float | None = None,
+        note: str = "",
+    ) -> None:
+        """Enrol a cluster and dial its nodes.
+
+        :param files: digest → content, for every file of the computation and its bundle.
+        :param note: a line for the message that no node was found.
+        """
+        enrolled = _Enrolled(computation, files, end, tuple(targets), pulse_interval, note)
+        self._enrolled[computation.uid] = enrolled
+        self.dispatcher.do(self.ledger.cluster_opened(computation.uid, reentrant, pulse_interval))
+        enrolled.reminder = self._clock.callLater(FIRST_WORD, self._remind, computation.uid)
+        for target in enrolled.targets:
+            self._use(target, computation.uid)
+
+    def _use(self, target: Target, cluster: bytes) -> None:
+        dialer = self._dialers.get(target)
+        if dialer is None:
+            dialer = Dialer(target.address, lambda _: self._dial(target), self._clock, self._chance, self._dial_failed)
+            self._dialers[target] = dialer
+            dialer.users.add(cluster)
+            dialer.dial()
+            return
+        dialer.users.add(cluster)
+        if dialer.node is not None and dialer.node in self.dispatcher.links:
+            self.dispatcher.do(self.ledger.wanted(cluster, dialer.node))
+
+    def submit(self, cluster: bytes, job: bytes, body: Body, handle: Any) -> None:
+        """Queue a job.
+
+        :param body: its packed arguments.
+        :param handle: what the cluster's end is given back when something becomes of the job.
+        """
+        self._jobs[job] = (cluster, body, handle)
+        self.dispatcher.do(self.ledger.submitted(cluster, job))
+
+    def cancel(self, job: bytes) -> bool:
+        """Cancel a job; False when it has ended already."""
+        known = job in self.ledger.jobs
+        self.dispatcher.do(self.ledger.cancelled(job))
+        return known
+
+    def give_up(self, cluster: bytes, why: str) -> None:
+        """Settle every job of the cluster now."""
+        if cluster in self._enrolled:
+            self.dispatcher.do(self.ledger.given_up(cluster, why))
+
+    def leave(self) -> None:
+        """The program ends by force: what was not sent is settled, what was sent is cancelled."""
+        self.dispatcher.do(self.ledger.unsent_given_up(self._enrolled))
+
+    def unfinished(self) -> int:
+        """Jobs without a final status, over all clusters."""
+        return len(self.ledger.jobs)
+
+    def close_cluster(self, cluster: bytes) -> Deferred[Any]:
+        """Clean up on the nodes; fires when they have been told, at most five seconds later."""
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is None:
+            return succeed(None)
+        self.dispatcher.do(self.ledger.cluster_closed(cluster))
+        if enrolled.reminder.active():
+            enrolled.reminder.cancel()
+        del self._enrolled[cluster]
+        for target in set(enrolled.targets):
+            self._dialers[target].users.discard(cluster)
+        return self._close_unused()
+
+    def _close_unused(self) -> Deferred[Any]:
+        for target, dialer in list(self._dialers.items()):
+            if not dialer.users:
+                dialer.stop()
+                del self._dialers[target]
+        wanted = set(self._dialers.values())
+        used = {dialer.node for dialer in wanted}
+        endings = []
+        for link, dialer in list(self._links.items()):
+            if dialer not in wanted and link.uid not in used:
+                endings.append(self._endings.setdefault(link, Deferred()))
+                link.transport.loseConnection()
+        if not endings:
+            return succeed(None)
+        done: Deferred[Any] = DeferredList(endings)
+        return done.addTimeout(CLOSING, self._clock, onTimeoutCancel=lambda *_: None)  # type: ignore[arg-type]
+
+    # Dialling.
+    def _dial(self, target: Target) -> Deferred[Any]:
+        return self._connect(target.address, target.credential, lambda peer: self._build_link(target, peer))
+
+    def _build_link(self, target: Target, peer: Any) -> ConnectionFromNode | None:
+        dialer = self._dialers.get(target)
+        if dialer is None:
+            return None
+        if peer.uid in self.dispatcher.links:
+            self._same_node(dialer, peer.uid)
+            return None
+        link = ConnectionFromNode(
+            peer.uid, self.dispatcher, self._introduction_for(dialer), self, self._sinks, self._clock, self._now
+        )
+        self._links[link] = dialer
+        return link
+
+    def _same_node(self, dialer: Dialer, node: bytes) -> None:
+        """Another name of a node that has a link already (127.0.0.1 and localhost): that link serves both."""
+        dialer.introduced(node)
+        for cluster in sorted(dialer.users):
+            self.dispatcher.do(self.ledger.wanted(cluster, node))
+
+    def _introduction_for(self, dialer: Dialer) -> Introduction:
+        pulses = [self._enrolled[user].pulse_interval for user in dialer.users]
+        return attrs.evolve(self._introduction, heartbeat=min([DEFAULT_HEARTBEAT, *(p for p in pulses if p is not None)]))
+
+    def _dial_failed(self, dialer: Dialer, error: Exception) -> None:
+        if isinstance(error, (AuthError, VersionError)):
+            self._refused(dialer, str(error))
+
+    def _refused(self, dialer: Dialer, text: str) -> None:
+        for cluster in sorted(dialer.users):
+            enrolled = self._enrolled[cluster]
+            key = str(dialer.address).encode()
+            if enrolled.refusals.get(key) != text:
+                enrolled.refusals[key] = text
+                enrolled.end.say(f"node {dialer.address} cannot be used: {text}")
+
+    # How links begin and end (`dispytw.scheduler.connections.LinkEnds`).
+    def link_introduced(self, link: ConnectionFromNode, facts: NodeFacts, holder: str) -> None:
+        """A node has said what it is: the clusters that name it may use it."""
+        dialer = self._links[link]
+        dialer.introduced(facts.uid)
+        self._addresses[facts.uid] = Address(link.peer_host, dialer.address.port)
+        for cluster in sorted(dialer.users):
+            self.dispatcher.do(self.ledger.wanted(cluster, facts.uid))
+
+    def link_refused(self, link: ConnectionFromNode, error: Exception) -> None:
+        """A node runs something that does not go with us."""
+        dialer = self._links[link]
+        dialer.state = str(error)
+        self._refused(dialer, str(error))
+
+    def link_ended(self, link: ConnectionFromNode) -> None:
+        """A link is gone: it is dialled again if a cluster wants it, by every name that led to it."""
+        dialer = self._links.pop(link, None)
+        ending = self._endings.pop(link, None)
+        if ending is not None and not ending.called:
+            ending.callback(None)
+        if link.uid not in self.dispatcher.links:
+            for other in self._dialers.values():
+                if other is dialer or other.node == link.uid:
+                    other.link_ended()
+
+    # What the dispatcher asks (`dispytw.scheduler.dispatcher.Customer`).
+    def computation(self, cluster: bytes) -> Computation:
+        """See Customer."""
+        return self._enrolled[cluster].computation
+
+    def file_of(self, cluster: bytes, digest: bytes) -> Body:
+        """See Customer."""
+        return self._enrolled[cluster].files[digest]
+
+    def body_of(self, job: bytes) -> Body:
+        """See Customer."""
+        return self._jobs[job][1]
+
+    def allocate(self, cluster: bytes, node: NodeFacts) -> Deferred[int]:
+        """See Customer."""
+        return self._enrolled[cluster].end.node_found(node, self._addresses[node.uid])
+
+    def show_running(self, job: bytes, node: bytes, started: float) -> None:
+        """See Customer."""
+        cluster, _, handle = self._jobs[job]
+        self._enrolled[cluster].end.job_running(handle, node, self._addresses[node], started)
+
+    def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
+        """See Customer."""
+        cluster, _, handle = self._jobs.pop(job)
+        address = self._addresses.get(node) if node is not None else None
+        self._enrolled[cluster].end.job_settled(handle, node, address, outcome)
+
+    def tell(self, order: TellAway | TellBack | TellRejected | TellHeld) -> None:
+        """See Customer."""
+        where = f"node {self._addresses[order.node]} ({self.dispatcher.facts[order.node].name})"
+        if isinstance(order, TellRejected):
+            self._say_once(order.cluster, order.node, rejection(where, order.text))
+        elif isinstance(order, TellHeld):
+            self._say_once(order.cluster, order.node, f"{where} is {order.text}; it will be used when it is free")
+        elif isinstance(order, TellBack):
+            self._say_to_users(order.node, f"{where} answers again")
+        elif order.jobs:
+            self._say_to_users(order.node, f"{where} does not answer; {order.jobs} jobs are there")
+
+    def _say_once(self, cluster: bytes, node: bytes, text: str) -> None:
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is not None and enrolled.refusals.get(node) != text:
+            enrolled.refusals[node] = text
+            enrolled.end.say(text)
+
+    def _say_to_users(self, node: bytes, text: str) -> None:
+        for cluster in list(self.ledger.nodes[node].preparations):
+            if cluster in self._enrolled:
+                self._enrolled[cluster].end.say(text)
+
+    # Nobody waits in silence.
+    def _remind(self, cluster: bytes) -> None:
+        enrolled = self._enrolled[cluster]
+        enrolled.reminder = self._clock.callLater(NEXT_WORD, self._remind, cluster)
+        if any(node.live and self._is_ready(cluster, node) for node in self.ledger.nodes.values()):
+            return
+        tried = [(str(target.address), self._state_of(target, cluster)) for target in enrolled.targets]
+        enrolled.end.say(no_node_yet(enrolled.computation.name, tried, self.ledger.pending(cluster), enrolled.note))
+
+    @staticmethod
+    def _is_ready(cluster: bytes, node: Any) -> bool:
+        preparation = node.preparations.get(cluster)
+        return preparation is not None and preparation.state.value == "ready"
+
+    def _state_of(self, target: Target, cluster: bytes) -> str:
+        dialer = self._dialers[target]
+        node = self.ledger.nodes.get(dialer.node) if dialer.node is not None else None
+        if node is None or not node.live:
+            return dialer.state
+        told = self._enrolled[cluster].refusals.get(node.uid)
+        preparation = node.preparations.get(cluster)
+        return f"answered; {told or (preparation.state.value if preparation is not None else 'not asked')}"

@@ -1,0 +1,62 @@
+"""Which addresses a cluster's entries mean, and which credential each is dialled with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from dispytw.client.nodes import LOCAL, NODE_PORT, Address, NodeAllocate, parse_address
+from dispytw.client.session import Target
+from dispytw.wire.credentials import credential_from, read_secret_file, secret_credential
+
+#: Set by ``dispytw run`` for its child: the private node, and the file with its secret.
+RUN_NODE = "DISPYTW_RUN_NODE"
+RUN_SECRET_FILE = "DISPYTW_RUN_SECRET_FILE"
+
+
+@attrs.frozen
+class Targets:
+    """What a cluster dials.
+
+    :param targets: addresses with credentials.
+    :param choices: which entry decides about the node at an address.
+    :param note: a line about what ``'*'`` was taken to mean, or empty.
+    """
+
+    targets: tuple[Target, ...]
+    choices: dict[Address, NodeAllocate]
+    note: str = ""
+
+
+def find_targets(
+    entries: list[NodeAllocate],
+    node_port: int,
+    secret: str,
+    start_private_node: Callable[[], tuple[Address, Any]],
+    environ: Mapping[str, str] = os.environ,
+) -> Targets:
+    """Addresses and credentials for a cluster's entries.
+
+    :param secret: what the program passed; empty for none.
+    :param start_private_node: gives the address and credential of the private node that ``'local'`` means.
+    """
+    run_node = parse_address(environ[RUN_NODE], NODE_PORT) if RUN_NODE in environ else None
+    found: dict[Target, NodeAllocate] = {}
+    note = ""
+    for entry in entries:
+        if entry.host == LOCAL:
+            address, credential = start_private_node()
+        elif entry.host == "*" and run_node is not None:
+            address, credential = run_node, None
+        else:
+            host = "127.0.0.1" if entry.host == "*" else entry.host
+            address, credential = Address(host, entry.port or node_port), None
+            if entry.host == "*":
+                note = f"'*' means {address} until discovery is built; name other nodes in nodes=[…]"
+        if address == run_node:
+            credential = secret_credential(read_secret_file(environ[RUN_SECRET_FILE]))
+        found.setdefault(Target(address, credential or credential_from(argument=secret, environ=environ)), entry)
+    return Targets(tuple(found), {target.address: entry for target, entry in found.items()}, note)

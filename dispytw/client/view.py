@@ -1,0 +1,132 @@
+"""What a user sees of a cluster: its jobs' ends, its nodes, its callbacks. Written in the reactor thread, read in any."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+
+from dispytw.client.job import DispyJob
+from dispytw.client.nodes import Address, DispyNode, NodeAllocate
+from dispytw.values import CANCELLED, RUNNING, NodeFacts, Outcome
+from dispytw.wire.records import outcome_bodies
+
+
+class Threads(Protocol):
+    """The threads that a view needs."""
+
+    def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
+        """Call a user's callback on the callback thread."""
+
+    def allocate(self, function: Callable[[], int]) -> Deferred[int]:
+        """Call a user's NodeAllocate.allocate on its own thread."""
+
+    def in_callback(self) -> bool:
+        """Whether the caller is the callback thread."""
+
+
+class View:
+    """One cluster as its user sees it.
+
+    :param cluster: handed to NodeAllocate.allocate.
+    :param callback: called with each job that has ended, or None.
+    :param choices: which NodeAllocate decides about a node dialled at an address.
+    :param say: tells the user.
+    """
+
+    def __init__(
+        self,
+        cluster: Any,
+        callback: Callable[[DispyJob], Any] | None,
+        choices: dict[Address, NodeAllocate],
+        threads: Threads,
+        say: Callable[[str], None],
+    ) -> None:
+        self.say = say
+        self.nodes: dict[bytes, DispyNode] = {}
+        self.began = time.time()
+        self._cluster = cluster
+        self._callback = callback
+        self._choices = choices
+        self._threads = threads
+        self._changed = threading.Condition()
+        self._unfinished = 0
+        self._uncalled = 0
+
+    # The user's threads.
+    @property
+    def unfinished(self) -> int:
+        """Jobs without a final status."""
+        return self._unfinished
+
+    def submitted(self) -> None:
+        """One job more."""
+        with self._changed:
+            self._unfinished += 1
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until all jobs have ended and, except on the callback thread, all callbacks have returned."""
+        called_back = self._threads.in_callback()
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._unfinished and (called_back or not self._uncalled), timeout)
+
+    # The reactor thread (`dispytw.client.session.ClusterEnd`).
+    def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
+        """See ClusterEnd."""
+        shown = DispyNode(address.host, node.name, node.cpus, address.port)
+        self.nodes[node.uid] = shown
+        choice = self._choices.get(address) or next(
+            (choice for named, choice in self._choices.items() if named.port == address.port), NodeAllocate(address.host)
+        )
+
+        def allocated(cpus: Any) -> int:
+            if not isinstance(cpus, int):
+                raise TypeError(f"it returned {cpus!r}, not a number of CPUs")
+            shown.cpus = max(0, min(cpus, node.cpus))
+            return cpus
+
+        def ask() -> int:
+            return choice.allocate(
+                self._cluster, address.host, node.name, node.cpus, avail_info=shown.avail_info, platform=node.platform
+            )
+
+        if type(choice).allocate is NodeAllocate.allocate:
+            return succeed(ask()).addCallback(allocated)
+        return self._threads.allocate(ask).addCallback(allocated)
+
+    def job_running(self, job: DispyJob, node: bytes, address: Address, started: float) -> None:
+        """See ClusterEnd."""
+        shown = self.nodes[node]
+        if job.status != RUNNING:
+            shown.busy += 1
+        shown.update_time = time.time()
+        job._running(address.host, started)
+
+    def job_settled(self, job: DispyJob, node: bytes | None, address: Address | None, outcome: Outcome) -> None:
+        """See ClusterEnd."""
+        if node is not None:
+            self._count(self.nodes[node], outcome, job.status == RUNNING)
+        job._settled(outcome, address.host if address is not None else None)
+        with self._changed:
+            self._unfinished -= 1
+            self._uncalled += self._callback is not None
+            self._changed.notify_all()
+        if self._callback is not None:
+            self._threads.call_back(self._callback, job, self._called)
+
+    def _called(self) -> None:
+        with self._changed:
+            self._uncalled -= 1
+            self._changed.notify_all()
+
+    @staticmethod
+    def _count(shown: DispyNode, outcome: Outcome, was_running: bool) -> None:
+        shown.busy -= was_running
+        shown.jobs_done += outcome.status != CANCELLED
+        shown.update_time = time.time()
+        shown.rx += sum(body.size for body in outcome_bodies(outcome))
+        if outcome.started is not None and outcome.ended is not None:
+            shown.cpu_time += max(0.0, outcome.ended - outcome.started)

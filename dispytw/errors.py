@@ -1,0 +1,80 @@
+"""One tree of exceptions: a class for each failure that a caller can tell apart.
+
+Each also derives from the standard class whose handlers would expect it, so ``except TimeoutError`` or
+``except PermissionError`` in a program written without knowing us does the right thing. A message says what failed, where,
+and what to do.
+"""
+
+from __future__ import annotations
+
+
+class DispytwError(Exception):
+    """Base of everything raised on purpose by this package."""
+
+
+class NoNodesError(DispytwError, TimeoutError):
+    """No node could be used: none answered, or none of those that answered would take the computation."""
+
+
+class AuthError(DispytwError, PermissionError):
+    """The other end could not prove that it holds our secret or certificate, or refused our proof."""
+
+
+class VersionError(DispytwError, ConnectionError):
+    """The two ends speak different versions of the wire, or cannot run each other's code."""
+
+
+class NodeHeldError(DispytwError, ConnectionRefusedError):
+    """The node is in use by another client."""
+
+
+class SetupError(DispytwError, RuntimeError):
+    """The computation's setup() failed on a node; the message holds its traceback."""
+
+
+class WireError(DispytwError, ConnectionError):
+    """The other end said something that the protocol does not allow, or more than its limits allow."""
+
+
+class StreamError(WireError):
+    """A stream of bytes did not arrive whole: cut, too long, or with another digest than announced."""
+
+
+class UnsafePathError(DispytwError, ValueError):
+    """A path that came from elsewhere is absolute, climbs out of its root, or leads through a symlink."""
+
+
+class UnknownComputationError(DispytwError, LookupError):
+    """A node was asked about a computation that it does not know."""
+
+
+class RefusedError(DispytwError, RuntimeError):
+    """A node does not take the computation; the message says why."""
+
+
+class ShippingError(DispytwError, TypeError):
+    """A function, class or dependency cannot be sent to nodes; the message says why and what to do."""
+
+
+class PayloadError(DispytwError, TypeError):
+    """An argument or result cannot be pickled, or cannot be opened where it arrived."""
+
+
+class ResultError(DispytwError, ValueError):
+    """A job's result arrived but cannot be opened here; its status stays what it is."""
+
+
+class ClusterClosedError(DispytwError, RuntimeError):
+    """The cluster or the session it belongs to has been closed."""
+
+
+class ReactorThreadError(DispytwError, RuntimeError):
+    """A call that would wait was made in the reactor's own thread, where it would wait for ever."""
+
+
+class ForkedError(DispytwError, RuntimeError):
+    """A cluster was used in a process forked from the one that made it."""
+
+
+class StateDirError(DispytwError, OSError):
+    """A node's state directory cannot be used: held by another daemon, or not ours to write."""

@@ -1,0 +1,359 @@
+"""The mind of a node: who holds it, what runs in its slots, which outcomes it still owes.
+
+Every method is an event, every return value a list of orders (`dispytw.node.orders`). ``now`` is monotonic seconds, an argument.
+
+- Never more attempts than slots: what does not fit is refused, and a refused attempt never started.
+- An outcome is owed until the client says that it has it.
+- One client at a time holds the node: from its first computation until the last one is removed. Others are turned away with a
+  name, and told when the node is free.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from dispytw.errors import NodeHeldError, RefusedError
+from dispytw.node.orders import (
+    End,
+    Forget,
+    Launch,
+    Order,
+    Remove,
+    Start,
+    Stop,
+    TellEnded,
+    TellFailed,
+    TellFreed,
+    TellReady,
+    TellStarted,
+)
+from dispytw.values import CANCELLED, TERMINATED, Attempt, Computation, NodeFacts, Outcome
+from dispytw.wire.records import ENDED, HANDED, NEVER_STARTED, RUNNING, UNKNOWN
+
+#: Seconds after which a client that went without a word, and has no job running here, loses its hold.
+HOLD = 60.0
+#: Acknowledged attempts that are remembered, so that an old request for one of them starts nothing.
+_REMEMBERED = 10_000
+
+
+class Stage(enum.Enum):
+    """How far a computation has come here."""
+
+    FETCHING = "fetching"
+    LAUNCHING = "launching"
+    READY = "ready"
+    FAILED = "failed"
+    CLOSING = "closing"
+
+
+@attrs.define(eq=False)
+class _Client:
+    uid: bytes
+    name: str
+    gone_since: float | None = None
+
+
+@attrs.define(eq=False)
+class _Opened:
+    computation: Computation
+    client: bytes
+    stage: Stage = Stage.FETCHING
+    generation: int = 0
+    text: str = ""
+
+
+@attrs.define(eq=False)
+class _Placed:
+    client: bytes
+    computation: bytes
+    word: str = HANDED
+    started: float = 0.0
+    cancelled: bool = False
+    outcome: Outcome | None = None
+
+
+class Bench:
+    """The node's state.
+
+    :param facts: what the node says of itself; ``cpus`` is the number of slots.
+    :param zombie_interval: seconds for which jobs of a silent client may go on.
+    """
+
+    def __init__(self, facts: NodeFacts, zombie_interval: float = 3600.0) -> None:
+        self.facts = facts
+        self.zombie_interval = zombie_interval
+        self.holder: bytes | None = None
+        self.stopping = False
+        self._clients: dict[bytes, _Client] = {}
+        self._opened: dict[bytes, _Opened] = {}
+        self._placed: dict[Attempt, _Placed] = {}
+        self._waiting: dict[bytes, None] = {}
+        self._acknowledged: OrderedDict[Attempt, None] = OrderedDict()
+        self._generation = facts.incarnation << 20
+
+    # Clients.
+    def connected(self, client: bytes, name: str) -> list[Order]:
+        """A client's link is open."""
+        self._clients[client] = _Client(client, name)
+        return []
+
+    def disconnected(self, client: bytes, now: float) -> list[Order]:
+        """A client's link is gone, or silent. With nothing running and nothing owed, its hold ends with it."""
+        self._waiting.pop(client, None)
+        if client not in self._clients:
+            return []
+        self._clients[client].gone_since = now
+        if any(placed.client == client for placed in self._placed.values()):
+            return []
+        return self._let_go(client)
+
+    def holder_name(self) -> str:
+        """Who holds the node, for people; empty when it is free."""
+        return self._clients[self.holder].name if self.holder is not None else ""
+
+    # Computations.
+    def opened(self, client: bytes, computation: Computation, complete: bool) -> list[Order]:
+        """A client wants a computation here.
+
+        :param complete: whether all its files are here.
+        :raises NodeHeldError: another client holds the node.
+        :raises RefusedError: it cannot run here, ever.
+        """
+        self._admit(client, computation)
+        self.holder = client
+        opened = self._opened.setdefault(computation.uid, _Opened(computation, client))
+        if opened.stage is Stage.READY:
+            return [TellReady(client, computation.uid, opened.generation)]
+        if opened.stage is Stage.FAILED:
+            return [TellFailed(client, computation.uid, opened.generation, opened.text)]
+        if opened.stage is not Stage.FETCHING or not complete:
+            return []
+        self._generation += 1
+        opened.stage, opened.generation = Stage.LAUNCHING, self._generation
+        return [Launch(computation)]
+
+    def _admit(self, client: bytes, computation: Computation) -> None:
+        if self.stopping:
+            raise RefusedError("the node is being stopped")
+        if computation.python is not None and computation.python != self.facts.python:
+            theirs, ours = (".".join(map(str, minor)) for minor in (computation.python, self.facts.python))
+            raise RefusedError(
+                f"{computation.name} holds bytecode of Python {theirs}, this node runs {ours}: start the node with Python "
+                f"{theirs}, or define the function in a file, not in a lambda, a closure or a prompt"
+            )
+        if self.holder not in (None, client):
+            self._waiting[client] = None
+            raise NodeHeldError(f"in use by {self.holder_name()}")
+
+    def ready(self, computation: bytes) -> list[Order]:
+        """The supervisor has run setup()."""
+        opened = self._opened.get(computation)
+        if opened is None or opened.stage is not Stage.LAUNCHING:
+            return []
+        opened.stage = Stage.READY
+        return [TellReady(opened.client, computation, opened.generation)]
+
+    def launching(self, computation: bytes) -> bool:
+        """Whether the computation's supervisor is still wanted, now that its files are laid out."""
+        opened = self._opened.get(computation)
+        return opened is not None and opened.stage is Stage.LAUNCHING
+
+    def setup_failed(self, computation: bytes, text: str) -> list[Order]:
+        """setup() failed, or the supervisor could not be started."""
+        opened = self._opened.get(computation)
+        if opened is None or opened.stage is Stage.CLOSING:
+            return []
+        opened.stage, opened.text = Stage.FAILED, text
+        return [TellFailed(opened.client, computation, opened.generation, text)]
+
+    def supervisor_ended(self, computation: bytes, text: str) -> list[Order]:
+        """A supervisor is gone; whatever it still ran has ended with it."""
+        opened = self._opened.get(computation)
+        if opened is None:
+            return []
+        orders: list[Order] = []
+        for attempt, placed in list(self._placed.items()):
+            if placed.computation == computation and placed.outcome is None:
+                orders.extend(self._ended_with_supervisor(attempt, placed, opened.stage, text))
+        if opened.stage is Stage.CLOSING:
+            return orders + self._removed(computation)
+        if opened.stage is not Stage.FAILED:
+            del self._opened[computation]
+            failed = TellFailed(opened.client, computation, opened.generation, f"its supervisor ended: {text}")
+            orders += [Remove(computation), failed]
+        return orders
+
+    def _ended_with_supervisor(self, attempt: Attempt, placed: _Placed, stage: Stage, text: str) -> list[Order]:
+        wanted = placed.cancelled or stage is Stage.CLOSING
+        status = CANCELLED if wanted else TERMINATED
+        exception = None if wanted else f"the job's supervisor ended: {text}"
+        return self.ended(placed.computation, attempt, Outcome(status, exception=exception, reason=text))
+
+    def closed(self, client: bytes, computation: bytes) -> list[Order]:
+        """The client needs a computation no more."""
+        opened = self._opened.get(computation)
+        if opened is None or opened.client != client or opened.stage is Stage.CLOSING:
+            return []
+        running = opened.stage in (Stage.LAUNCHING, Stage.READY)
+        opened.stage = Stage.CLOSING
+        return [End(computation)] if running else self._removed(computation)
+
+    def _removed(self, computation: bytes) -> list[Order]:
+        opened = self._opened.pop(computation)
+        return [Remove(computation), *self._maybe_freed(opened.client)]
+
+    def _maybe_freed(self, client: bytes) -> list[Order]:
+        if self.holder != client or any(opened.client == client for opened in self._opened.values()):
+            return []
+        self.holder = None
+        waiting = [TellFreed(other) for other in self._waiting]
+        self._waiting.clear()
+        if self._clients[client].gone_since is not None:
+            del self._clients[client]
+        return list(waiting)
+
+    def _let_go(self, client: bytes) -> list[Order]:
+        orders: list[Order] = []
+        for uid, opened in list(self._opened.items()):
+            if opened.client == client:
+                orders.extend(self.closed(client, uid))
+        if self.holder != client:
+            self._clients.pop(client, None)
+        return orders
+
+    # Attempts.
+    def offered(
+        self, client: bytes, computation: bytes, generation: int, attempts: Sequence[Attempt]
+    ) -> tuple[list[Order], list[tuple[Attempt, str]]]:
+        """A client hands over attempts.
+
+        :returns: orders, and the attempts refused with the reason of each: these never started.
+        """
+        opened = self._opened.get(computation)
+        if opened is None or opened.client != client or opened.stage is not Stage.READY or opened.generation != generation:
+            return [], [(attempt, "the computation is not ready here") for attempt in attempts if attempt not in self._placed]
+        taken: list[Attempt] = []
+        refused: list[tuple[Attempt, str]] = []
+        free = self.facts.cpus - self.busy()
+        for attempt in attempts:
+            if attempt in self._placed or attempt in self._acknowledged:
+                continue
+            if self.stopping or len(taken) >= free:
+                refused.append((attempt, "the node is being stopped" if self.stopping else "no free slot"))
+                continue
+            self._placed[attempt] = _Placed(client, computation)
+            taken.append(attempt)
+        return ([Start(computation, tuple(taken))] if taken else []), refused
+
+    def busy(self) -> int:
+        """Slots in use."""
+        return sum(placed.outcome is None for placed in self._placed.values())
+
+    def started(self, attempt: Attempt, wall: float) -> list[Order]:
+        """A job's body has begun."""
+        placed = self._placed.get(attempt)
+        if placed is None or placed.word != HANDED:
+            return []
+        placed.word, placed.started = RUNNING, wall
+        return [TellStarted(placed.client, attempt, wall)]
+
+    def ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> list[Order]:
+        """An attempt has ended: its slot is free, its outcome is owed."""
+        placed = self._placed.get(attempt)
+        if placed is None or placed.computation != computation or placed.outcome is not None:
+            return []
+        placed.word, placed.outcome = ENDED, outcome
+        return [TellEnded(placed.client, attempt, outcome)]
+
+    def acknowledged(self, attempt: Attempt) -> list[Order]:
+        """The client has the outcome."""
+        placed = self._placed.get(attempt)
+        if placed is None or placed.outcome is None:
+            return []
+        del self._placed[attempt]
+        self._acknowledged[attempt] = None
+        if len(self._acknowledged) > _REMEMBERED:
+            self._acknowledged.popitem(last=False)
+        return [Forget(attempt, placed.outcome)]
+
+    def cancelled(self, client: bytes, attempts: Iterable[Attempt]) -> list[Order]:
+        """The client wants attempts to end."""
+        return [order for attempt in attempts for order in self._stopped(attempt, client)]
+
+    def _stopped(self, attempt: Attempt, client: bytes) -> list[Order]:
+        placed = self._placed.get(attempt)
+        if placed is None or placed.client != client or placed.outcome is not None or placed.cancelled:
+            return []
+        placed.cancelled = True
+        return [Stop(placed.computation, attempt)]
+
+    def reconciled(
+        self, client: bytes, attempts: Iterable[tuple[Attempt, int]]
+    ) -> tuple[list[Order], list[tuple[Attempt, str]], list[tuple[bytes, int]]]:
+        """A client lists what it believes to be here, each with the incarnation that accepted it.
+
+        :returns: orders (what it may have missed is told again), a word for each attempt, and the computations that are ready.
+        """
+        asked = dict(attempts)
+        mine = {attempt: placed for attempt, placed in self._placed.items() if placed.client == client}
+        words = [(attempt, placed.word) for attempt, placed in mine.items()]
+        words += [(attempt, self._unplaced_word(attempt, inc)) for attempt, inc in asked.items() if attempt not in mine]
+        orders: list[Order] = []
+        for attempt, placed in mine.items():
+            if placed.outcome is not None:
+                orders.append(TellEnded(client, attempt, placed.outcome))
+            elif placed.word == RUNNING:
+                orders.append(TellStarted(client, attempt, placed.started))
+        ready = [(o.computation.uid, o.generation) for o in self._opened.values() if o.client == client and o.stage is Stage.READY]
+        return orders, words, ready
+
+    def _unplaced_word(self, attempt: Attempt, incarnation: int) -> str:
+        if incarnation != self.facts.incarnation or attempt in self._acknowledged:
+            return UNKNOWN
+        return NEVER_STARTED
+
+    # Time, and the end.
+    def elapsed(self, now: float) -> list[Order]:
+        """Time has passed: holds of clients that went without a word end, jobs of silent ones are stopped."""
+        orders: list[Order] = []
+        for client in list(self._clients.values()):
+            if client.gone_since is None:
+                continue
+            running = [a for a, p in self._placed.items() if p.client == client.uid and p.outcome is None]
+            if running and now >= client.gone_since + self.zombie_interval:
+                for attempt in running:
+                    orders.extend(self._stopped(attempt, client.uid))
+            if not running and now >= client.gone_since + HOLD:
+                orders.extend(self._dropped(client.uid))
+        return orders
+
+    def _dropped(self, client: bytes) -> list[Order]:
+        """The outcomes owed to a client that will not come back, and its hold."""
+        orders: list[Order] = []
+        for attempt, placed in list(self._placed.items()):
+            if placed.client == client and placed.outcome is not None:
+                del self._placed[attempt]
+                orders.append(Forget(attempt, placed.outcome))
+        return orders + self._let_go(client)
+
+    def next_due(self) -> float | None:
+        """When `elapsed` may have something to do, in monotonic seconds."""
+        times = []
+        for client in self._clients.values():
+            if client.gone_since is not None:
+                running = any(p.client == client.uid and p.outcome is None for p in self._placed.values())
+                times.append(client.gone_since + (self.zombie_interval if running else HOLD))
+        return min(times, default=None)
+
+    def stopped(self) -> list[Order]:
+        """The node is to end: nothing new is taken, what runs is cancelled."""
+        self.stopping = True
+        return [
+            Stop(placed.computation, attempt)
+            for attempt, placed in self._placed.items()
+            if placed.outcome is None and not placed.cancelled
+        ]

@@ -1,0 +1,184 @@
+"""The mouth of a node: the AMP class for whoever schedules at the other end. It translates and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from dispytw.errors import VersionError
+from dispytw.node.steward import Steward
+from dispytw.values import Attempt, Body, NodeFacts, Outcome
+from dispytw.wire import nodecommands as ask
+from dispytw.wire import schedulercommands as tell
+from dispytw.wire.clock import Waker
+from dispytw.wire.heartbeat import Heartbeats
+from dispytw.wire.records import (
+    BATCH_BYTES,
+    attempt_from,
+    body_from,
+    computation_from,
+    outcome_record,
+    outcome_weight,
+)
+from dispytw.wire.streams import Sinks, StreamingLink, Streams
+
+log = Logger()
+
+
+class ConnectionFromScheduler(StreamingLink):
+    """A client's own scheduler, or the shared one, is at the other end.
+
+    :param client: its uid, as the greeting proved it.
+    :param facts: what this node says of itself.
+    """
+
+    def __init__(
+        self,
+        client: bytes,
+        steward: Steward,
+        facts: NodeFacts,
+        sinks: Sinks,
+        clock: Waker,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(now=now)
+        self.client = client
+        self.local_host = ""
+        self.streams = Streams(self, sinks)
+        self._steward = steward
+        self._facts = facts
+        self._clock = clock
+        self._now = now
+        self._heartbeats: Heartbeats | None = None
+
+    # The link's life.
+    def link_opened(self) -> None:
+        """Wait to be spoken to."""
+        self.local_host = str(getattr(self.transport.getHost(), "host", ""))
+
+    def link_lost(self, reason: Any) -> None:
+        """The link is gone."""
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
+        self.streams.link_lost(reason)
+        self._steward.detached(self.client, self)
+
+    def drop(self, reason: str) -> None:
+        """Close the link at once."""
+        log.info("closing the link to client {client}: {reason}", client=self.client.hex()[:8], reason=reason)
+        self.abort()
+
+    def give_sign(self) -> None:
+        """Say that we are here."""
+        self.tell(tell.Heartbeat)
+
+    def fall_silent(self) -> None:
+        """The client has been silent for too long."""
+        self.drop("it has been silent for five heartbeats")
+
+    # What the scheduler asks.
+    @ask.Introduce.responder
+    def introduce(self, version: str, python: list[int], name: str, heartbeat: float) -> dict[str, Any]:
+        if _major(version) != _major(self._facts.version):
+            raise VersionError(f"this node runs dispytw {self._facts.version}, the client {version}: install the same on both")
+        if self._heartbeats is None:
+            self._heartbeats = Heartbeats(self._clock, self._now, self, min(max(heartbeat, 0.05), 600.0))
+        self._steward.attached(self.client, name, self)
+        facts = self._facts
+        return {
+            "incarnation": facts.incarnation,
+            "name": facts.name,
+            "cpus": facts.cpus,
+            "platform": facts.platform,
+            "python": list(facts.python),
+            "version": facts.version,
+            "pid": facts.pid,
+            "holder": self._steward.bench.holder_name(),
+        }
+
+    @ask.Reconcile.responder
+    def reconcile(self, attempts: list[Any]) -> dict[str, Any]:
+        asked = [(attempt_from(record), int(record[2])) for record in attempts]
+        words, ready = self._steward.reconcile(self.client, asked)
+        return {
+            "attempts": [[attempt.job, attempt.number, word] for attempt, word in words],
+            "computations": [[uid, generation] for uid, generation in ready],
+        }
+
+    @ask.OpenComputation.responder
+    def open_computation(self, computation: list[Any]) -> dict[str, Any]:
+        return {"missing": self._steward.open_computation(self.client, computation_from(computation))}
+
+    @ask.CloseComputation.responder
+    def close_computation(self, computation: bytes) -> dict[str, Any]:
+        self._steward.close_computation(self.client, computation)
+        return {}
+
+    @ask.RunJobs.responder
+    def run_jobs(self, computation: bytes, generation: int, jobs: list[Any]) -> dict[str, Any]:
+        taken = [(attempt_from(record), body_from(record[2], self.streams.take)) for record in jobs]
+        refused = self._steward.run_jobs(self.client, computation, generation, taken)
+        return {"refused": [[attempt.job, attempt.number, reason] for attempt, reason in refused]}
+
+    @ask.CancelJobs.responder
+    def cancel_jobs(self, attempts: list[Any]) -> dict[str, Any]:
+        self._steward.cancel_jobs(self.client, [attempt_from(record) for record in attempts])
+        return {}
+
+    @tell.Heartbeat.responder
+    def heartbeat(self) -> dict[str, Any]:
+        return {}
+
+    # What the steward tells.
+    def send_body(self, body: Body) -> Deferred[bytes]:
+        """See `dispytw.node.steward.ClientLink`."""
+        return self.streams.send(body)
+
+    def tell_ready(self, computation: bytes, generation: int) -> Deferred[Any]:
+        """See `dispytw.node.steward.ClientLink`."""
+        return self.tell(tell.ComputationReady, computation=computation, generation=generation)
+
+    def tell_failed(self, computation: bytes, generation: int, text: str) -> Deferred[Any]:
+        """See `dispytw.node.steward.ClientLink`."""
+        return self.tell(tell.ComputationFailed, computation=computation, generation=generation, text=text[-30_000:])
+
+    def tell_started(self, jobs: Sequence[tuple[Attempt, float]]) -> Deferred[Any]:
+        """See `dispytw.node.steward.ClientLink`."""
+        return self.tell(tell.JobsStarted, jobs=[[attempt.job, attempt.number, wall] for attempt, wall in jobs])
+
+    def tell_ended(self, jobs: Sequence[tuple[Attempt, Outcome]], streams: dict[str, bytes]) -> list[Deferred[list[Attempt]]]:
+        """See `dispytw.node.steward.ClientLink`; more than fits one box goes in several."""
+        told = []
+        for batch in _batches(jobs):
+            records = [[attempt.job, attempt.number, outcome_record(outcome, streams)] for attempt, outcome in batch]
+            attempts = [attempt for attempt, _ in batch]
+            told.append(self.tell(tell.JobsEnded, jobs=records).addCallback(_kept, attempts))
+        return told
+
+    def tell_freed(self) -> Deferred[Any]:
+        """See `dispytw.node.steward.ClientLink`."""
+        return self.tell(tell.NodeFreed)
+
+
+def _batches(jobs: Sequence[tuple[Attempt, Outcome]]) -> list[list[tuple[Attempt, Outcome]]]:
+    batches: list[list[tuple[Attempt, Outcome]]] = []
+    weight = 0
+    for pair in jobs:
+        own = outcome_weight(pair[1])
+        if not batches or weight + own > BATCH_BYTES:
+            batches.append([])
+            weight = 0
+        batches[-1].append(pair)
+        weight += own
+    return batches
+
+
+def _kept(_: Any, attempts: list[Attempt]) -> list[Attempt]:
+    return attempts
+
+
+def _major(version: str) -> str:
+    return version.split(".", 1)[0]

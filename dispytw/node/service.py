@@ -1,0 +1,212 @@
+"""The node as a Twisted service: opens everything in startService, and closes it in stopService."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from dispytw.errors import StateDirError
+from dispytw.node.bench import Bench
+from dispytw.node.connections import ConnectionFromScheduler
+from dispytw.node.hardening import hide_process
+from dispytw.node.launcher import Launcher, sweep_leftovers
+from dispytw.node.statedir import StateDir
+from dispytw.node.steward import Steward
+from dispytw.node.workspace import Workspace
+from dispytw.values import NodeFacts
+from dispytw.version import VERSION
+from dispytw.wire.doorway import DoorwayServerFactory, Peer
+
+log = Logger()
+
+#: Seconds that clients get to acknowledge what ended because the node is stopped.
+TELLING = 2.0
+
+
+class CannotServe(SystemExit, Exception):
+    """The node cannot be started; one line says why. Ends any runner with exit code 1, and twistd's parent shows it."""
+
+
+@attrs.frozen
+class NodeConfig:
+    """How a node is to be run.
+
+    :param host: address to listen on.
+    :param port: TCP port; 0 for a free one.
+    :param credential: what proves peers; see `dispytw.wire.credentials`.
+    :param cpus: slots.
+    :param name: shown to users.
+    :param state_dir: path of the state directory, or None for the default.
+    :param announce_fd: descriptor on which one line, host and port, is written when the node listens; or None.
+    :param end_with_stdin: whether the node ends when its standard input does.
+    :param zombie_interval: seconds for which jobs of a silent client go on.
+    """
+
+    host: str
+    port: int
+    credential: Any
+    cpus: int
+    name: str
+    state_dir: str | None = None
+    announce_fd: int | None = None
+    end_with_stdin: bool = False
+    zombie_interval: float = 3600.0
+
+
+class NodeService(Service):
+    """One node.
+
+    :param config: how.
+    :param reactor: the reactor that will run it.
+    """
+
+    def __init__(self, config: NodeConfig, reactor: Any) -> None:
+        self._config = config
+        self._reactor = reactor
+        self._links: set[ConnectionFromScheduler] = set()
+        self._stdin: _EndOfInput | None = None
+
+    def startService(self) -> None:
+        """Open the state directory, end what an earlier incarnation left, then listen.
+
+        :raises CannotServe: when the state directory or the port is taken.
+        """
+        super().startService()
+        hide_process()
+        try:
+            self._state = StateDir.open(self._config.state_dir, self._config.port)
+        except StateDirError as error:
+            raise CannotServe(f"dispynode: {error}") from None
+        sweep_leftovers(self._state.run, log)
+        self._furnish()
+        try:
+            self._listening = self._reactor.listenTCP(self._config.port, self._door.listening(), interface=self._config.host)
+        except CannotListenError as error:
+            self._state.close()
+            raise CannotServe(f"port {self._config.port} on {self._config.host} is taken: {error.socketError}") from None
+        self._announce()
+
+    def _furnish(self) -> None:
+        state, config = self._state, self._config
+        self._facts = NodeFacts(
+            uid=state.uid,
+            incarnation=state.incarnation,
+            name=config.name,
+            cpus=config.cpus,
+            platform=platform.platform(),
+            python=sys.version_info[:2],
+            version=VERSION,
+            pid=os.getpid(),
+        )
+        self._workspace = Workspace(state)
+        bench = Bench(self._facts, config.zombie_interval)
+        pool = self._reactor.getThreadPool()
+        self._steward = Steward(
+            bench,
+            self._workspace,
+            self._reactor,
+            time.monotonic,
+            in_thread=lambda function, *args: deferToThreadPool(self._reactor, pool, function, *args),
+        )
+        self._launcher = Launcher(self._reactor, state.run, {"dispy_node_name": config.name}, self._steward)
+        self._steward.launcher = self._launcher
+        self._door = DoorwayServerFactory(
+            self._reactor, credential=config.credential, uid=state.uid, role="node", build_link=self._build_link
+        )
+
+    def _build_link(self, peer: Peer) -> ConnectionFromScheduler:
+        link = ConnectionFromScheduler(
+            peer.uid, self._steward, self._facts, self._workspace.sinks(), self._reactor, time.monotonic
+        )
+        self._links.add(link)
+        link.closed.addCallback(lambda _: self._links.discard(link))
+        return link
+
+    def _announce(self) -> None:
+        where = self._listening.getHost()
+        log.info(
+            "node {name} offers {cpus} slots at {host}:{port}",
+            name=self._facts.name,
+            cpus=self._facts.cpus,
+            host=where.host,
+            port=where.port,
+        )
+        if self._config.end_with_stdin:
+            self._stdin = _EndOfInput(self._reactor)
+        if self._config.announce_fd is not None:
+            os.write(self._config.announce_fd, f"{where.host} {where.port}\n".encode())
+            os.close(self._config.announce_fd)
+
+    def stopService(self) -> Deferred[None]:
+        """Take nothing new, cancel what runs, tell it, end the supervisors."""
+        super().stopService()
+        if not hasattr(self, "_listening"):
+            return succeed(None)
+        if self._stdin is not None:
+            self._stdin.stop()
+        done: Deferred[Any] = self._listening.stopListening() or succeed(None)
+        done.addCallback(lambda _: self._steward.do(self._steward.bench.stopped()))
+        done.addCallback(lambda _: self._launcher.stop())
+        done.addCallback(lambda _: self._say_goodbye())
+        return done.addBoth(self._closed)
+
+    def _say_goodbye(self) -> Deferred[Any]:
+        self._steward.stop()
+        for link in list(self._links):
+            link.transport.loseConnection()
+        gone: Deferred[Any] = DeferredList([link.closed for link in self._links])
+        return gone.addTimeout(TELLING, self._reactor, onTimeoutCancel=lambda *_: self._hang_up())
+
+    def _hang_up(self) -> None:
+        for link in list(self._links):
+            link.abort()
+
+    def _closed(self, result: Any) -> Any:
+        # Outcomes that nobody has fetched are lost with the daemon that owed them.
+        shutil.rmtree(self._launcher.out_dir, ignore_errors=True)
+        self._state.close()
+        return result
+
+
+class _EndOfInput:
+    """Stops the reactor when standard input ends: whoever held the other end of the pipe is gone."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._ended = False
+        reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """Standard input."""
+        return 0
+
+    def logPrefix(self) -> str:
+        """For Twisted's log."""
+        return "stdin"
+
+    def doRead(self) -> None:
+        """Something was written, or this is the end."""
+        if not os.read(0, 4096):
+            self.connectionLost(None)
+
+    def connectionLost(self, reason: Any) -> None:
+        """A pipe's other end is closed: epoll says so without a last read."""
+        if not self._ended:
+            self.stop()
+            self._reactor.stop()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        self._ended = True
+        self._reactor.removeReader(self)

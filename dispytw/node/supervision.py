@@ -1,0 +1,238 @@
+"""One supervisor's life, seen from the daemon, from its launch until nothing of it is left.
+
+    starting  --it listens, we connect-->  setting up  --Ready-->  serving  --Close-->  closing  --its process ends-->  sweeping  -->  gone
+
+Every stage but *serving* and *closing* has a time limit; a death, a kill or a refused setup leads from anywhere to *sweeping*. *Gone* is
+reached once: the process has been reaped, the connection has been read to its end, and no process carries the computation's mark.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dispytw.errors import WireError
+from dispytw.node.leftovers import Record, born, kill, kill_carriers
+from dispytw.node.supervisorlink import SUPERVISOR, ConnectionToSupervisor, connect, spawn
+from dispytw.values import Attempt, Computation, Outcome
+from dispytw.wire.frames import Close, Ended, Frame, Ready, Setup, SetupFailed, Started
+
+#: Seconds in which a new interpreter must come to listen.
+START_LIMIT = 60.0
+#: Seconds from the end of the connection to the end of the process, and from there to the end of what it left.
+END_LIMIT = 10.0
+
+_SWEEP_AGAIN = 0.02
+_LOG_TAIL = 4096
+_ENDINGS = (".sock", ".log", ".pid")
+
+
+class LauncherEvents(Protocol):
+    """What whoever launches supervisors is told; never from within a call to the launcher."""
+
+    def supervisor_ready(self, computation: bytes) -> None:
+        """setup() succeeded, or there is none: jobs started from now on run at once."""
+
+    def setup_failed(self, computation: bytes, text: str) -> None:
+        """The computation cannot be run here, and why; `supervisor_ended` follows."""
+
+    def job_started(self, computation: bytes, attempt: Attempt, started: float) -> None:
+        """The attempt's body began, at this wall time in seconds."""
+
+    def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
+        """The attempt has ended, its processes are gone, its slot is free."""
+
+    def supervisor_ended(self, computation: bytes, text: str) -> None:
+        """Nothing of the supervisor is left. The last event of a launch, once; ``text`` is empty when it ended as asked."""
+
+
+@attrs.define(eq=False)
+class SupervisorLife:
+    """One launch of one supervisor.
+
+    :param reactor: Waker, IReactorProcess and IReactorUNIX.
+    :param computation: what it will run.
+    :param setup: the first frame it is told.
+    :param base: path of its files, without their endings.
+    :param events: whom to tell.
+    :param gone: called with this object just before `LauncherEvents.supervisor_ended`.
+    :param command: the program and its first arguments.
+    """
+
+    reactor: Any
+    computation: Computation
+    setup: Setup
+    base: str
+    events: LauncherEvents
+    gone: Callable[[SupervisorLife], None]
+    command: Sequence[str] = SUPERVISOR
+    pid: int = 0
+    _connection: ConnectionToSupervisor | None = None
+    _connecting: bool = False
+    _unsent: list[Frame] = attrs.field(factory=list)
+    _answered: bool = False
+    _asked_to_end: bool = False
+    _exit: str | None = None
+    _swept: bool = False
+    _told: bool = False
+    _limit: Any = None
+    _log = Logger()
+
+    @property
+    def uid(self) -> bytes:
+        """The computation's uid."""
+        return self.computation.uid
+
+    def launch(self) -> None:
+        """Start the process; if that fails it is told like every other end."""
+        self._allow(START_LIMIT, f"its supervisor did not start within {START_LIMIT:g} s")
+        try:
+            Record(self.uid).write(self.base + ".pid")
+            self.pid = spawn(self.reactor, self, self.command, self.base, self.uid)
+            Record(self.uid, self.pid, born(self.pid)).write(self.base + ".pid")
+        except OSError as error:
+            self.reactor.callLater(0, self.process_exited, f"could not be started: {error}")
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        """Say this, at once or as soon as the connection stands; nothing is said to a supervisor that was asked to end."""
+        if self._asked_to_end:
+            return
+        if self._connection is None:
+            self._unsent += frames
+        else:
+            self._connection.send(frames)
+
+    def close(self, run_cleanup: bool) -> None:
+        """Let the supervisor cancel its jobs, run cleanup() and end."""
+        self.send([Close(run_cleanup)])
+        self._asked_to_end = True
+
+    def kill(self) -> None:
+        """End the supervisor and its jobs at once."""
+        self._asked_to_end = True
+        self._kill()
+
+    def listening(self) -> None:
+        """The supervisor's socket can be connected to."""
+        self._connecting = True
+        connect(self.reactor, self.base + ".sock", self).addErrback(self._not_connected)
+
+    def connected(self, connection: ConnectionToSupervisor) -> None:
+        """The connection stands: tell the supervisor who it is."""
+        self._connecting = False
+        self._connection = connection
+        connection.send([self.setup, *self._unsent])
+        self._unsent.clear()
+        limit = self.computation.setup_timeout
+        self._allow(limit, "" if limit is None else f"setup() did not end within {limit:g} s")
+
+    def received(self, frame: Frame) -> None:
+        """The supervisor said something.
+
+        :raises WireError: when it is not a supervisor's to say.
+        """
+        if isinstance(frame, Ended):
+            self.events.job_ended(self.uid, frame.attempt, frame.outcome)
+        elif isinstance(frame, Started):
+            self.events.job_started(self.uid, frame.attempt, frame.started)
+        elif isinstance(frame, Ready) and not self._answered:
+            self._answer(None)
+            self.events.supervisor_ready(self.uid)
+        elif isinstance(frame, SetupFailed):
+            self._fail(frame.text)
+        else:
+            raise WireError(f"a supervisor that says {type(frame).__name__}")
+
+    def disconnected(self) -> None:
+        """The connection has been read to its end; the process has to end too."""
+        self._connection = None
+        if self._exit is None:
+            self._allow(END_LIMIT, "")
+        self._look_whether_gone()
+
+    def process_exited(self, how: str) -> None:
+        """The process has been reaped; ``how`` is empty if it ended with status 0."""
+        self._exit = how
+        self._allow(END_LIMIT, "")
+        self._sweep()
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting = False
+        self._log.failure("no connection to the supervisor of {computation}", failure, computation=self.uid.hex())
+        self._kill()
+        self._look_whether_gone()
+
+    def _allow(self, seconds: float | None, otherwise: str) -> None:
+        """Begin a stage with this limit; when it is over, setup has failed for the reason ``otherwise``, if given, and force is used."""
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+        self._limit = None if seconds is None else self.reactor.callLater(seconds, self._overdue, otherwise)
+
+    def _overdue(self, reason: str) -> None:
+        if reason:
+            self._fail(reason)
+        if self._exit is None:
+            return self._kill()
+        self._swept = True  # what hides from SIGKILL is stuck in the kernel
+        if self._connection is not None:
+            self._connection.abort()
+        self._look_whether_gone()
+
+    def _answer(self, seconds: float | None) -> None:
+        self._answered = True
+        self._allow(seconds, "")
+
+    def _fail(self, text: str) -> None:
+        if not self._answered:
+            self._answer(END_LIMIT)
+            self.events.setup_failed(self.uid, text)
+
+    def _kill(self) -> None:
+        if self.pid and self._exit is None:
+            kill(self.pid)
+
+    def _sweep(self) -> None:
+        if self._swept:
+            return
+        if kill_carriers([self.uid]):
+            self.reactor.callLater(_SWEEP_AGAIN, self._sweep)
+            return
+        self._swept = True
+        self._look_whether_gone()
+
+    def _look_whether_gone(self) -> None:
+        linked = self._connecting or self._connection is not None
+        if self._exit is None or not self._swept or linked or self._told:
+            return
+        self._told = True
+        text = self._epitaph()
+        if not self._asked_to_end:
+            self._fail(text or "its supervisor ended by itself")
+        self._allow(None, "")
+        self._remove_files()
+        self.gone(self)
+        self.events.supervisor_ended(self.uid, text)
+
+    def _epitaph(self) -> str:
+        if not self._exit:
+            return ""
+        try:
+            with open(self.base + ".log", "rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+                said = log.read().decode("utf-8", "replace").strip()
+        except OSError:
+            said = ""
+        text = f"the supervisor of {self.computation.name} {self._exit}"
+        return f"{text}; its log ends with:\n{said}" if said else text
+
+    def _remove_files(self) -> None:
+        for ending in _ENDINGS:
+            try:
+                os.unlink(self.base + ending)
+            except FileNotFoundError:
+                pass  # it never came so far

@@ -1,0 +1,248 @@
+"""The mouth of scheduling: the AMP class for a node at the other end. It translates and decides nothing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.error import ConnectionClosed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from dispytw.errors import VersionError
+from dispytw.scheduler.dispatcher import Dispatcher
+from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, Inline, NodeFacts
+from dispytw.wire import nodecommands as ask
+from dispytw.wire import schedulercommands as tell
+from dispytw.wire.clock import Waker
+from dispytw.wire.heartbeat import Heartbeats
+from dispytw.wire.records import (
+    BATCH_BYTES,
+    attempt_from,
+    body_weight,
+    computation_record,
+    minor_from,
+    outcome_from,
+)
+from dispytw.wire.streams import Sinks, StreamingLink, Streams
+
+log = Logger()
+
+
+@attrs.frozen
+class Introduction:
+    """What a scheduler says of itself on each new link.
+
+    :param version: dispytw's version.
+    :param name: who this is, for people at the node: ``user@host (pid 123)``.
+    :param heartbeat: seconds between two signs of life.
+    """
+
+    version: str
+    name: str
+    heartbeat: float
+
+    @property
+    def python(self) -> list[int]:
+        """(major, minor) of this interpreter."""
+        return [int(part) for part in platform.python_version_tuple()[:2]]
+
+
+class LinkEnds(Protocol):
+    """Who wants to know how a link to a node begins and ends, besides the dispatcher."""
+
+    def link_introduced(self, link: ConnectionFromNode, facts: NodeFacts, holder: str) -> None:
+        """The node has said what it is."""
+
+    def link_refused(self, link: ConnectionFromNode, error: Exception) -> None:
+        """The node does not work with us."""
+
+    def link_ended(self, link: ConnectionFromNode) -> None:
+        """The link is gone."""
+
+
+class ConnectionFromNode(StreamingLink):
+    """A node is at the other end: asks what the dispatcher wants, answers what the node tells.
+
+    :param uid: the node's uid, as the greeting proved it.
+    """
+
+    def __init__(
+        self,
+        uid: bytes,
+        dispatcher: Dispatcher,
+        introduction: Introduction,
+        ends: LinkEnds,
+        sinks: Sinks,
+        clock: Waker,
+        now: Callable[[], float],
+    ) -> None:
+        super().__init__(now=now)
+        self.uid = uid
+        self.streams = Streams(self, sinks)
+        self._dispatcher = dispatcher
+        self._introduction = introduction
+        self._ends = ends
+        self._clock = clock
+        self._now = now
+        self._heartbeats: Heartbeats | None = None
+        self._introduced = False
+
+    # The link's life.
+    def link_opened(self) -> None:
+        """Say who we are; nothing else is said before the node has answered."""
+        me = self._introduction
+        self._heartbeats = Heartbeats(self._clock, self._now, self, me.heartbeat)
+        asked = self.ask(ask.Introduce, version=me.version, python=me.python, name=me.name, heartbeat=me.heartbeat)
+        asked.addCallback(self._introduced_to).addErrback(self._not_introduced)
+
+    def _introduced_to(self, answer: dict[str, Any]) -> None:
+        facts = NodeFacts(
+            uid=self.uid,
+            incarnation=answer["incarnation"],
+            name=answer["name"],
+            cpus=answer["cpus"],
+            platform=answer["platform"],
+            python=minor_from(answer["python"]) or (0, 0),
+            version=answer["version"],
+            pid=answer["pid"],
+        )
+        self._introduced = True
+        self._dispatcher.joined(self, facts)
+        self._ends.link_introduced(self, facts, answer["holder"])
+
+    def _not_introduced(self, failure: Any) -> None:
+        if failure.check(VersionError):
+            self._ends.link_refused(self, failure.value)
+        elif not failure.check(ConnectionClosed):
+            log.failure("node {node} could not be introduced", failure, node=self.uid.hex()[:8])
+        self.drop("the node did not introduce itself")
+
+    def link_lost(self, reason: Any) -> None:
+        """The link is gone."""
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
+        self.streams.link_lost(reason)
+        if self._introduced:
+            self._dispatcher.left(self, self.uid)
+        self._ends.link_ended(self)
+
+    def drop(self, reason: str) -> None:
+        """Close the link at once; whoever dialled it dials again."""
+        log.info("closing the link to node {node}: {reason}", node=self.uid.hex()[:8], reason=reason)
+        self.abort()
+
+    def give_sign(self) -> None:
+        """Say that we are here."""
+        self.tell(tell.Heartbeat)
+
+    def fall_silent(self) -> None:
+        """The node has been silent for too long."""
+        self.drop("it has been silent for five heartbeats")
+
+    # What the dispatcher wants.
+    def reconcile(self, attempts: Sequence[tuple[Attempt, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+
+        def answered(answer: dict[str, Any]) -> tuple[list[tuple[Attempt, str]], dict[bytes, int]]:
+            words = [(attempt_from(record), str(record[2])) for record in answer["attempts"]]
+            return words, dict(answer["computations"])
+
+        records = [[attempt.job, attempt.number, incarnation] for attempt, incarnation in attempts]
+        return self.ask(ask.Reconcile, attempts=records).addCallback(answered)
+
+    def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        asked = self.ask(ask.OpenComputation, computation=computation_record(computation))
+        return asked.addCallback(lambda answer: list(answer["missing"]))
+
+    def close_computation(self, computation: bytes) -> Deferred[None]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        return self.ask(ask.CloseComputation, computation=computation).addCallback(_nothing)
+
+    def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        return self.streams.send(body, kind=digest)
+
+    def send_body(self, body: Body) -> Deferred[bytes]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        return self.streams.send(body)
+
+    def run_jobs(
+        self, computation: bytes, generation: int, jobs: Sequence[tuple[Attempt, Body, bytes | None]]
+    ) -> Deferred[list[tuple[Attempt, str]]]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`; more than fits one box goes in several."""
+        refused: list[tuple[Attempt, str]] = []
+
+        def answered(answer: dict[str, Any]) -> None:
+            refused.extend((attempt_from(record), str(record[2])) for record in answer["refused"])
+
+        asked = [
+            self.ask(ask.RunJobs, computation=computation, generation=generation, jobs=batch).addCallback(answered)
+            for batch in _batches(jobs)
+        ]
+        return gatherResults(asked, consumeErrors=True).addErrback(_first).addCallback(lambda _: refused)
+
+    def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        records = [[attempt.job, attempt.number] for attempt in attempts]
+        return self.ask(ask.CancelJobs, attempts=records).addCallback(_nothing)
+
+    # What the node tells.
+    @tell.ComputationReady.responder
+    def computation_ready(self, computation: bytes, generation: int) -> dict[str, Any]:
+        self._dispatcher.ready(self.uid, computation, generation)
+        return {}
+
+    @tell.ComputationFailed.responder
+    def computation_failed(self, computation: bytes, generation: int, text: str) -> dict[str, Any]:
+        self._dispatcher.failed(self.uid, computation, generation, text)
+        return {}
+
+    @tell.JobsStarted.responder
+    def jobs_started(self, jobs: list[Any]) -> dict[str, Any]:
+        self._dispatcher.started(self.uid, [(attempt_from(record), float(record[2])) for record in jobs])
+        return {}
+
+    @tell.JobsEnded.responder
+    def jobs_ended(self, jobs: list[Any]) -> dict[str, Any]:
+        take = self.streams.take
+        self._dispatcher.ended(self.uid, [(attempt_from(record), outcome_from(record[2], take)) for record in jobs])
+        return {}
+
+    @tell.NodeFreed.responder
+    def node_freed(self) -> dict[str, Any]:
+        self._dispatcher.freed(self.uid)
+        return {}
+
+    @tell.Heartbeat.responder
+    def heartbeat(self) -> dict[str, Any]:
+        return {}
+
+
+def _batches(jobs: Sequence[tuple[Attempt, Body, bytes | None]]) -> list[list[Any]]:
+    batches: list[list[Any]] = [[]]
+    weight = 0
+    for attempt, body, stream in jobs:
+        carried = 0 if stream else body_weight(body)
+        if batches[-1] and weight + carried > BATCH_BYTES:
+            batches.append([])
+            weight = 0
+        assert stream is not None or (isinstance(body, Inline) and body.size <= INLINE_LIMIT)
+        record = [stream, body.size] if stream is not None else body.data  # type: ignore[union-attr]
+        batches[-1].append([attempt.job, attempt.number, record])
+        weight += carried
+    return batches
+
+
+def _first(failure: Failure) -> Failure:
+    """The failure of the one that failed first, without gatherResults' wrapping."""
+    failure.trap(FirstError)
+    return failure.value.subFailure  # type: ignore[no-any-return, union-attr, unused-ignore]
+
+
+def _nothing(_: Any) -> None:
+    return None

@@ -1,0 +1,328 @@
+"""The hands of scheduling: carries out what the ledger orders, and brings it what happens.
+
+The dispatcher decides nothing. It knows a link for each node that answers, gathers what leaves in one reactor turn into one
+batch for each node, streams bodies that do not fit a box before the command that names them, and wakes the ledger when time
+has passed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.error import ConnectionClosed
+from twisted.logger import Logger
+
+from dispytw.errors import NodeHeldError, RefusedError, StreamError
+from dispytw.scheduler import orders as o
+from dispytw.scheduler.ledger import NO_SLOT, Ledger
+from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, NodeFacts, Outcome
+from dispytw.wire.clock import Waker
+
+log = Logger()
+
+#: How often the files of a computation are offered before a node that still lacks some is rejected.
+_MOST_ROUNDS = 4
+
+
+class NodeLink(Protocol):
+    """What the dispatcher needs of a link to a node. Deferreds fail with the errors of the commands, or `ConnectionClosed`."""
+
+    def reconcile(self, attempts: Sequence[tuple[Attempt, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
+        """What the node knows of the attempts and of others, and which computations are ready there."""
+
+    def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:
+        """Describe the computation; the digests that the node lacks."""
+
+    def close_computation(self, computation: bytes) -> Deferred[None]:
+        """Clean up."""
+
+    def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
+        """Stream a file that the node lacks."""
+
+    def send_body(self, body: Body) -> Deferred[bytes]:
+        """Stream a job's arguments; the id under which the node holds them."""
+
+    def run_jobs(
+        self, computation: bytes, generation: int, jobs: Sequence[tuple[Attempt, Body, bytes | None]]
+    ) -> Deferred[list[tuple[Attempt, str]]]:
+        """Hand over attempts, each with its body and the stream that carried it; those refused, with reasons."""
+
+    def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
+        """Cancel attempts."""
+
+    def drop(self, reason: str) -> None:
+        """Close the link: something was said on it that must not be."""
+
+
+class Customer(Protocol):
+    """For whom the dispatcher works: the client's session, or the shared scheduler."""
+
+    def computation(self, cluster: bytes) -> Computation:
+        """The computation of a cluster."""
+
+    def file_of(self, cluster: bytes, digest: bytes) -> Body:
+        """The content of one of its files."""
+
+    def body_of(self, job: bytes) -> Body:
+        """The packed arguments of a job that is not settled."""
+
+    def allocate(self, cluster: bytes, node: NodeFacts) -> Deferred[int]:
+        """How many slots of the node the cluster may use: user code."""
+
+    def show_running(self, job: bytes, node: bytes, started: float) -> None:
+        """The job runs."""
+
+    def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
+        """The job has its terminal status."""
+
+    def tell(self, order: o.TellAway | o.TellBack | o.TellRejected | o.TellHeld) -> None:
+        """Say it to the user."""
+
+
+class Dispatcher:
+    """Carries out the ledger's orders.
+
+    :param clock: wakes us.
+    :param now: monotonic seconds.
+    """
+
+    def __init__(self, ledger: Ledger, customer: Customer, clock: Waker, now: Callable[[], float]) -> None:
+        self.ledger = ledger
+        self.links: dict[bytes, NodeLink] = {}
+        self.facts: dict[bytes, NodeFacts] = {}
+        self._customer = customer
+        self._clock = clock
+        self._now = now
+        self._outgoing: defaultdict[bytes, list[o.Assign]] = defaultdict(list)
+        self._withdrawn: defaultdict[bytes, list[Attempt]] = defaultdict(list)
+        self._underway: set[Attempt] = set()
+        self._flushing: Any = None
+        self._timer: Any = None
+
+    # Events that links bring.
+    def joined(self, link: NodeLink, facts: NodeFacts) -> None:
+        """A link to a node is open and introduced; it replaces an older one."""
+        self.links[facts.uid], self.facts[facts.uid] = link, facts
+        self._unsent(facts.uid, [order.attempt for order in self._outgoing.pop(facts.uid, ())], "its link was replaced")
+        self._withdrawn.pop(facts.uid, None)
+        self.do(self.ledger.joined(facts, self._now()))
+
+    def left(self, link: NodeLink, node: bytes) -> None:
+        """A link is gone."""
+        if self.links.get(node) is link:
+            del self.links[node]
+            self.do(self.ledger.left(node, self._now()))
+
+    def _unsent(self, node: bytes, attempts: Iterable[Attempt], why: str) -> None:
+        for attempt in attempts:
+            self.do(self.ledger.refused(node, attempt, why, self._now()))
+
+    def started(self, node: bytes, jobs: Iterable[tuple[Attempt, float]]) -> None:
+        """A node has begun attempts."""
+        for attempt, wall in jobs:
+            self.do(self.ledger.started(node, attempt, wall))
+
+    def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> None:
+        """Attempts have ended on a node."""
+        for attempt, outcome in jobs:
+            self.do(self.ledger.ended(node, attempt, outcome))
+
+    def ready(self, node: bytes, computation: bytes, generation: int) -> None:
+        """A computation is ready on a node."""
+        self.do(self.ledger.prepared(node, computation, generation))
+
+    def failed(self, node: bytes, computation: bytes, generation: int, text: str) -> None:
+        """A computation could not be made ready, or is no more."""
+        preparation = self.ledger.nodes[node].preparations.get(computation)
+        died = preparation is not None and preparation.generation == generation
+        event = self.ledger.supervisor_died if died else self.ledger.rejected
+        self.do(event(node, computation, text))
+
+    def freed(self, node: bytes) -> None:
+        """A node that was held is free."""
+        self.do(self.ledger.freed(node))
+
+    # Carrying out.
+    def do(self, orders: Iterable[o.Order]) -> None:
+        """Carry out orders, in their order."""
+        for order in orders:
+            _CARRY_OUT[type(order)](self, order)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = self.ledger.next_due()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        if due is not None:
+            self._timer = self._clock.callLater(max(0.0, due - self._now()) + 0.01, self._wake)
+
+    def _wake(self) -> None:
+        self.do(self.ledger.elapsed(self._now()))
+
+    def stop(self) -> None:
+        """No timer is left behind."""
+        for call in (self._timer, self._flushing):
+            if call is not None and call.active():
+                call.cancel()
+
+    def _assign(self, order: o.Assign) -> None:
+        self._outgoing[order.node].append(order)
+        self._flush_soon()
+
+    def _withdraw(self, order: o.Withdraw) -> None:
+        self._withdrawn[order.node].append(order.attempt)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        outgoing, self._outgoing = self._outgoing, defaultdict(list)
+        withdrawn, self._withdrawn = self._withdrawn, defaultdict(list)
+        for node, assigns in outgoing.items():
+            unsent = {order.attempt for order in assigns}.intersection(withdrawn.get(node, ()))
+            withdrawn[node] = [attempt for attempt in withdrawn.get(node, ()) if attempt not in unsent]
+            self._send(node, assigns, unsent)
+        for node, attempts in withdrawn.items():
+            self._cancel(node, attempts)
+
+    def _send(self, node: bytes, assigns: list[o.Assign], withdrawn: set[Attempt]) -> None:
+        link = self.links.get(node)
+        if link is None:
+            return self._unsent(node, [order.attempt for order in assigns], "its link closed before it was sent")
+        self._unsent(node, withdrawn, "withdrawn before it was sent")
+        batches: defaultdict[tuple[bytes, int], list[tuple[Attempt, Body, bytes | None]]] = defaultdict(list)
+        for order in assigns:
+            if order.attempt in withdrawn:
+                continue
+            body = self._customer.body_of(order.attempt.job)
+            if body.size > INLINE_LIMIT:
+                ensureDeferred(self._send_large(link, order, body)).addErrback(self._unexpected, link)
+            else:
+                batches[order.cluster, order.generation].append((order.attempt, body, None))
+        for (cluster, generation), jobs in batches.items():
+            self._run(link, node, cluster, generation, jobs)
+
+    async def _send_large(self, link: NodeLink, order: o.Assign, body: Body) -> None:
+        self._underway.add(order.attempt)
+        try:
+            stream = await link.send_body(body)
+        except StreamError as error:
+            if self.links.get(order.node) is link:
+                log.warn("arguments of {attempt} did not reach its node: {error}", attempt=str(order.attempt), error=error)
+                self.do(self.ledger.refused(order.node, order.attempt, NO_SLOT, self._now()))
+            return
+        except ConnectionClosed:
+            return self._unsent(order.node, [order.attempt], "its link closed before it was sent")
+        finally:
+            self._underway.discard(order.attempt)
+        job = self.ledger.jobs.get(order.attempt.job)
+        if job is None or job.cancelled:
+            self._unsent(order.node, [order.attempt], "withdrawn before it was sent")
+        elif self.links.get(order.node) is not link:
+            self._unsent(order.node, [order.attempt], "its link was replaced before it was sent")
+        else:
+            self._run(link, order.node, order.cluster, order.generation, [(order.attempt, body, stream)])
+
+    def _run(
+        self, link: NodeLink, node: bytes, cluster: bytes, generation: int, jobs: list[tuple[Attempt, Body, bytes | None]]
+    ) -> None:
+        def refused(pairs: list[tuple[Attempt, str]]) -> None:
+            for attempt, reason in pairs:
+                self.do(self.ledger.refused(node, attempt, reason, self._now()))
+
+        link.run_jobs(cluster, generation, jobs).addCallbacks(refused, self._unexpected, errbackArgs=(link,))
+
+    def _cancel(self, node: bytes, attempts: list[Attempt]) -> None:
+        link = self.links.get(node)
+        sent = [attempt for attempt in attempts if attempt not in self._underway]
+        if link is not None and sent:
+            link.cancel_jobs(sent).addErrback(self._unexpected, link)
+
+    def _unexpected(self, failure: Any, link: NodeLink) -> None:
+        """An ask failed: if not with its link, then the two ends no longer agree; a new link begins with a reconcile."""
+        if not failure.check(ConnectionClosed):
+            log.failure("an ask failed in a way that its command does not know", failure)
+            link.drop("an ask failed")
+
+    def _reconcile(self, order: o.Reconcile) -> None:
+        link = self.links[order.node]
+
+        def reconciled(answer: tuple[list[tuple[Attempt, str]], dict[bytes, int]]) -> None:
+            if self.links.get(order.node) is link:
+                self.do(self.ledger.reconciled(order.node, answer[0], answer[1], self._now()))
+
+        link.reconcile(order.attempts).addCallback(reconciled).addErrback(self._unexpected, link)
+
+    def _allocate(self, order: o.Allocate) -> None:
+        def allocated(cpus: int) -> None:
+            self.do(self.ledger.allocated(order.cluster, order.node, cpus))
+
+        def failed(failure: Any) -> None:
+            self.do(self.ledger.rejected(order.node, order.cluster, f"NodeAllocate.allocate raised: {failure.value!r}"))
+
+        self._customer.allocate(order.cluster, self.facts[order.node]).addCallbacks(allocated, failed)
+
+    def _prepare(self, order: o.Prepare) -> None:
+        link = self.links.get(order.node)
+        if link is not None:
+            ensureDeferred(self._prepared(link, order)).addErrback(self._unexpected, link)
+
+    async def _prepared(self, link: NodeLink, order: o.Prepare) -> None:
+        try:
+            for _ in range(_MOST_ROUNDS):
+                missing = await link.open_computation(self._customer.computation(order.cluster))
+                if not missing:
+                    return
+                await _all(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
+            text = "its files did not stay there"
+        except NodeHeldError as error:
+            return self.do(self.ledger.held(order.node, order.cluster, str(error)))
+        except (RefusedError, StreamError) as error:
+            text = str(error)
+        except ConnectionClosed:
+            return
+        self.do(self.ledger.rejected(order.node, order.cluster, text))
+
+    def _release(self, order: o.Release) -> None:
+        link = self.links.get(order.node)
+        if link is not None:
+            link.close_computation(order.cluster).addErrback(self._unexpected, link)
+
+    def _show_running(self, order: o.ShowRunning) -> None:
+        self._customer.show_running(order.job, order.node, order.started)
+
+    def _settle(self, order: o.Settle) -> None:
+        self._customer.settle(order.job, order.outcome, order.node)
+
+    def _tell(self, order: Any) -> None:
+        self._customer.tell(order)
+
+
+async def _all(deferreds: Iterable[Deferred[Any]]) -> None:
+    """Wait for all of them; then raise the first failure, if any."""
+    for succeeded, value in await DeferredList(list(deferreds), consumeErrors=True):
+        if not succeeded:
+            value.raiseException()
+
+
+_CARRY_OUT: dict[type, Callable[[Dispatcher, Any], None]] = {
+    o.Allocate: Dispatcher._allocate,
+    o.Prepare: Dispatcher._prepare,
+    o.Release: Dispatcher._release,
+    o.Assign: Dispatcher._assign,
+    o.Withdraw: Dispatcher._withdraw,
+    o.Reconcile: Dispatcher._reconcile,
+    o.ShowRunning: Dispatcher._show_running,
+    o.Settle: Dispatcher._settle,
+    o.TellAway: Dispatcher._tell,
+    o.TellBack: Dispatcher._tell,
+    o.TellRejected: Dispatcher._tell,
+    o.TellHeld: Dispatcher._tell,
+}

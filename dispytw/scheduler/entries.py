@@ -1,0 +1,114 @@
+"""The ledger's entries: what it remembers of a cluster, a node, a preparation and a job that is not settled."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from dispytw.scheduler.policy import Candidates, Queue
+from dispytw.values import Attempt
+
+
+class JobState(enum.Enum):
+    """Where a job is that has no terminal status yet."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+
+
+class PreparationState(enum.Enum):
+    """How far a computation has come on a node."""
+
+    ALLOCATING = "allocating"
+    UNUSED = "unused"
+    PREPARING = "preparing"
+    READY = "ready"
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+@attrs.define(eq=False)
+class JobEntry:
+    """One job: which attempt is current, and what became of earlier ones."""
+
+    uid: bytes
+    cluster: bytes
+    sequence: int
+    state: JobState = JobState.QUEUED
+    number: int = 0
+    node: bytes | None = None
+    incarnation: int = 0
+    cancelled: bool = False
+    losses: tuple[str, ...] = ()
+
+    @property
+    def attempt(self) -> Attempt:
+        """The current attempt."""
+        return Attempt(self.uid, self.number)
+
+
+@attrs.define(eq=False)
+class Preparation:
+    """One computation on one node: its state there, and how many slots it may use and does use."""
+
+    state: PreparationState = PreparationState.ALLOCATING
+    generation: int = 0
+    cpus: int = 0
+    busy: int = 0
+    deaths: int = 0
+
+
+@attrs.define(eq=False)
+class NodeEntry:
+    """One node: what it offers, whether it answers, what is believed to be there."""
+
+    uid: bytes
+    order: int
+    name: str
+    cpus: int
+    incarnation: int
+    since: float
+    live: bool = False
+    known: bool = False
+    barred_until: float | None = None
+    version: int = 0
+    jobs: dict[bytes, JobEntry] = attrs.field(factory=dict)
+    strays: set[Attempt] = attrs.field(factory=set)
+    preparations: dict[bytes, Preparation] = attrs.field(factory=dict)
+
+    @property
+    def busy(self) -> int:
+        """Slots that are, or may be, in use."""
+        return len(self.jobs) + len(self.strays)
+
+    def room_for(self, cluster: bytes) -> bool:
+        """Whether a job of the cluster may be given to this node now."""
+        if not self.live or self.barred_until is not None or self.busy >= self.cpus:
+            return False
+        preparation = self.preparations.get(cluster)
+        return (
+            preparation is not None
+            and preparation.state is PreparationState.READY
+            and preparation.busy < preparation.cpus
+        )
+
+
+@attrs.define(eq=False)
+class ClusterEntry:
+    """One cluster: its rules, its queue, its candidates."""
+
+    uid: bytes
+    reentrant: bool
+    pulse_interval: float | None
+    queue: Queue[JobEntry] = attrs.field(factory=Queue)
+    candidates: Candidates = attrs.field(factory=Candidates)
+    jobs: dict[bytes, JobEntry] = attrs.field(factory=dict)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a node that does not answer is given up for this cluster's jobs."""
+        if self.pulse_interval is not None:
+            return 5 * self.pulse_interval
+        return 60.0 if self.reentrant else 3600.0

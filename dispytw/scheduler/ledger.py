@@ -1,0 +1,192 @@
+"""The mind of scheduling: which job is where, and what to do next.
+
+Every method is an event, every return value a list of orders (`dispytw.scheduler.orders`). The ledger reads no clock, opens no
+socket and knows no Twisted: ``now`` is monotonic seconds, an argument. It alone decides what becomes of a job:
+
+- a job gets one terminal status, by one `Settle`, and is forgotten with it;
+- a job that is not reentrant is given out again only after somebody who can know has said that it never started;
+- a node gets no more jobs than it has slots, over all clusters, counting attempts that the ledger no longer wants but that may
+  still run there (*strays*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dispytw.scheduler.attendance import Attendance
+from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, PreparationState
+from dispytw.scheduler.orders import Assign, Order, Release, Settle, ShowRunning, Withdraw
+from dispytw.values import CANCELLED, Attempt, Outcome
+
+#: Reason of a refusal that says the node is full, whatever the ledger believed.
+NO_SLOT = "no free slot"
+#: Seconds for which a node that said so gets nothing new.
+BARRED = 1.0
+
+NEVER_SENT = "never sent"
+
+
+class Ledger(Attendance):
+    """The scheduler's state: clusters, jobs, and (inherited) the nodes and who is there."""
+
+    def cluster_opened(self, cluster: bytes, reentrant: bool = False, pulse_interval: float | None = None) -> list[Order]:
+        """A cluster exists.
+
+        :param reentrant: whether its jobs may be started again on another node.
+        :param pulse_interval: seconds; a node silent for five of them is given up.
+        """
+        self.clusters[cluster] = ClusterEntry(cluster, reentrant, pulse_interval)
+        return []
+
+    def cluster_closed(self, cluster: bytes) -> list[Order]:
+        """A cluster is no more: jobs that are left are given up, and every node is told to clean up."""
+        if cluster not in self.clusters:
+            return []
+        orders = self.given_up(cluster, "its cluster was closed")
+        del self.clusters[cluster]
+        for node in self.nodes.values():
+            if node.preparations.pop(cluster, None) is not None and node.live:
+                orders.append(Release(node.uid, cluster))
+        return orders
+
+    def submitted(self, cluster: bytes, job: bytes) -> list[Order]:
+        """A job was submitted. Saying it twice changes nothing."""
+        if job in self.jobs:
+            return []
+        entry = JobEntry(job, cluster, self._next_sequence())
+        self.jobs[job] = self.clusters[cluster].jobs[job] = entry
+        self.clusters[cluster].queue.push(entry.sequence, entry)
+        return self._dispatched()
+
+    def started(self, node: bytes, attempt: Attempt, wall: float) -> list[Order]:
+        """A node has begun an attempt."""
+        job = self._current(node, attempt)
+        if job is None or job.state is not JobState.ASSIGNED:
+            return []
+        job.state = JobState.RUNNING
+        return [ShowRunning(job.uid, node, wall)]
+
+    def ended(self, node: bytes, attempt: Attempt, outcome: Outcome) -> list[Order]:
+        """An attempt has ended on a node. Its outcome counts if the attempt is current; in any case the node may forget it."""
+        job = self._current(node, attempt)
+        if job is None:
+            self._stray_gone(node, attempt)
+            return self._dispatched()
+        if outcome.status == CANCELLED and not job.cancelled:
+            return self._lost(job, outcome.reason or "cancelled by its node") + self._dispatched()
+        self._off_node(job)
+        return [self._settle(job, outcome, node), *self._dispatched()]
+
+    def refused(self, node: bytes, attempt: Attempt, reason: str, now: float) -> list[Order]:
+        """An attempt that was sent, or was to be sent, never started on the node."""
+        job = self._current(node, attempt)
+        if job is None:
+            return []
+        entry = self.nodes[node]
+        orders = self._never_started(job)
+        if reason == NO_SLOT:
+            entry.barred_until = now + BARRED
+            self._changed(entry)
+        return orders + self._dispatched()
+
+    def cancelled(self, job: bytes) -> list[Order]:
+        """The user wants a job to end; a settled one keeps its status."""
+        entry = self.jobs.get(job)
+        if entry is None:
+            return []
+        if entry.state is JobState.QUEUED:
+            return [self._settle(entry, Outcome(CANCELLED, reason="cancelled before it was sent"), None)]
+        if entry.cancelled:
+            return []
+        entry.cancelled = True
+        assert entry.node is not None
+        return [Withdraw(entry.node, entry.attempt)] if self.nodes[entry.node].live else []
+
+    def given_up(self, cluster: bytes, why: str) -> list[Order]:
+        """The user waits no longer for any job of the cluster: each is settled now, and stopped where it runs."""
+        orders: list[Order] = []
+        for job in list(self.clusters[cluster].jobs.values()):
+            if job.node is None:
+                orders.append(self._settle(job, Outcome(CANCELLED, reason=NEVER_SENT), None))
+                continue
+            node, attempt = self.nodes[job.node], job.attempt
+            self._off_node(job)
+            if node.live:
+                node.strays.add(attempt)
+                self._changed(node)
+                orders.append(Withdraw(node.uid, attempt))
+            orders.append(self._settle(job, Outcome(CANCELLED, reason=why), node.uid))
+        return orders
+
+    def unsent_given_up(self, clusters: Iterable[bytes]) -> list[Order]:
+        """Jobs that have not left are settled as Cancelled, 'never sent'; the others are cancelled where they are."""
+        orders: list[Order] = []
+        for cluster in clusters:
+            for job in list(self.clusters[cluster].jobs.values()):
+                if job.node is None:
+                    orders.append(self._settle(job, Outcome(CANCELLED, reason=NEVER_SENT), None))
+                else:
+                    orders.extend(self.cancelled(job.uid))
+        return orders
+
+    def pending(self, cluster: bytes) -> int:
+        """How many jobs of the cluster have no terminal status."""
+        entry = self.clusters.get(cluster)
+        return 0 if entry is None else len(entry.jobs)
+
+    def _settle(self, job: JobEntry, outcome: Outcome, node: bytes | None) -> Settle:
+        del self.jobs[job.uid]
+        cluster = self.clusters.get(job.cluster)
+        if cluster is not None:
+            cluster.jobs.pop(job.uid, None)
+        job.sequence = -1
+        return Settle(job.uid, outcome, node)
+
+    def _never_started(self, job: JobEntry) -> list[Order]:
+        node = job.node
+        self._off_node(job)
+        if job.cancelled:
+            return [self._settle(job, Outcome(CANCELLED, reason="cancelled before it started"), node)]
+        self._requeue(job)
+        return []
+
+    def _requeue(self, job: JobEntry) -> None:
+        job.state = JobState.QUEUED
+        self.clusters[job.cluster].queue.push(job.sequence, job)
+
+    def _dispatched(self) -> list[Order]:
+        orders: list[Order] = []
+        while True:
+            choice = self._choice()
+            if choice is None:
+                return orders
+            orders.append(self._assign(*choice))
+
+    def _choice(self) -> tuple[ClusterEntry, bytes] | None:
+        """The oldest job that has a node with room, as its cluster and that node."""
+        heads = []
+        for cluster in self.clusters.values():
+            head = cluster.queue.head(_waits)
+            if head is not None:
+                heads.append((head[0], cluster))
+        for _, cluster in sorted(heads, key=lambda pair: pair[0]):
+            node = cluster.candidates.best(lambda uid, version, c=cluster: self._stands(c.uid, uid, version))  # type: ignore[misc]
+            if node is not None:
+                return cluster, node
+        return None
+
+    def _assign(self, cluster: ClusterEntry, node_uid: bytes) -> Assign:
+        job = cluster.queue.pop()
+        node = self.nodes[node_uid]
+        job.state, job.node, job.incarnation = JobState.ASSIGNED, node_uid, node.incarnation
+        job.number += 1
+        node.jobs[job.uid] = job
+        preparation = node.preparations[cluster.uid]
+        preparation.busy += 1
+        assert preparation.state is PreparationState.READY
+        self._changed(node)
+        return Assign(node_uid, cluster.uid, preparation.generation, job.attempt)
+
+
+def _waits(job: JobEntry, sequence: int) -> bool:
+    return job.state is JobState.QUEUED and job.sequence == sequence

@@ -1,0 +1,157 @@
+"""The nouns that travel between rooms: frozen values, no behaviour, no imports of ours.
+
+Uids are 16 random bytes, made by whoever creates the thing they name. Times called *wall* are seconds since the epoch
+(shown to people); every other time is monotonic seconds, passed in as an argument and never read here.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import attrs
+
+#: A job's status, in dispy's numbers: a final status is greater than a provisional one.
+CREATED = 5
+RUNNING = 6
+PROVISIONAL_RESULT = 7
+CANCELLED = 8
+TERMINATED = 9
+ABANDONED = 10
+FINISHED = 11
+
+#: The statuses that end a job; it gets exactly one of them, once.
+TERMINAL = frozenset({CANCELLED, TERMINATED, ABANDONED, FINISHED})
+
+#: Bytes of a body up to which it travels inside a record; above, it is streamed and kept in a file.
+INLINE_LIMIT = 48 * 1024
+
+
+@attrs.frozen(order=True)
+class Attempt:
+    """One dispatch of a job.
+
+    :param job: the job's uid, 16 bytes.
+    :param number: 1 for the first dispatch, counted by the scheduler.
+    """
+
+    job: bytes
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.job.hex()[:8]}/{self.number}"
+
+
+@attrs.frozen
+class Inline:
+    """A body small enough to be carried around: the bytes themselves."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return len(self.data)
+
+
+@attrs.frozen
+class Stored:
+    """A body kept in a file of this machine; the path never crosses the wire.
+
+    :param path: absolute path of the file.
+    :param size: its length in bytes.
+    """
+
+    path: str
+    size: int
+
+
+Body = Union[Inline, Stored]
+
+EMPTY = Inline(b"")
+
+
+@attrs.frozen
+class Outcome:
+    """How an attempt ended.
+
+    :param status: FINISHED, TERMINATED or CANCELLED.
+    :param result: the payload of the returned value (opened only by the client), or None where there is none.
+    :param stdout: what the job wrote to descriptor 1, as bytes.
+    :param stderr: what the job wrote to descriptor 2, as bytes.
+    :param exception: traceback text, or what killed the job; None when it returned.
+    :param started: wall time at which the job's body began on the node, seconds; None if it never did.
+    :param ended: wall time at which it ended on the node, seconds.
+    :param reason: one line for ``job.reason``: why it ended so, where the status alone does not tell.
+    """
+
+    status: int
+    result: Body | None = None
+    stdout: Body = EMPTY
+    stderr: Body = EMPTY
+    exception: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    reason: str = ""
+
+
+@attrs.frozen
+class File:
+    """A file that a computation needs, named by its content.
+
+    :param path: where it goes, relative to the computation's directory, ``/`` between parts.
+    :param digest: sha256 of the content, 32 bytes.
+    :param size: length in bytes.
+    :param mode: permission bits (0o755 …).
+    """
+
+    path: str
+    digest: bytes
+    size: int
+    mode: int = 0o644
+
+
+@attrs.frozen
+class Computation:
+    """What a node must know to run jobs of one cluster. The code itself is opaque: a bundle named by its digest.
+
+    :param uid: 16 random bytes, one per cluster.
+    :param name: the function's or program's name, for people.
+    :param program: relative path of the program to execute, or None for a function.
+    :param bundle: the packed code (functions, classes, modules, constants, setup, cleanup); a file like others, but only
+        the supervisor opens it.
+    :param files: file dependencies.
+    :param python: (major, minor) that the bundle or its payloads need because they hold bytecode, or None.
+    :param setup_timeout: seconds that setup may take, or None for no limit.
+    """
+
+    uid: bytes
+    name: str
+    bundle: File
+    files: tuple[File, ...] = ()
+    program: str | None = None
+    python: tuple[int, int] | None = None
+    setup_timeout: float | None = None
+
+
+@attrs.frozen
+class NodeFacts:
+    """What a node says of itself when a link opens.
+
+    :param uid: 16 bytes, persisted in its state directory.
+    :param incarnation: raised by one at each start of the daemon.
+    :param name: host name or ``--name``.
+    :param cpus: slots it offers.
+    :param platform: as `platform.platform` gives it.
+    :param python: (major, minor) of its interpreter.
+    :param version: dispytw's version there.
+    :param pid: the daemon's process id, for people.
+    """
+
+    uid: bytes
+    incarnation: int
+    name: str
+    cpus: int
+    platform: str = ""
+    python: tuple[int, int] = (0, 0)
+    version: str = ""
+    pid: int = 0

@@ -1,0 +1,190 @@
+"""The bundle: a computation's code, as the client packs it and the supervisor lays it out. Plain msgpack, no pickle in here.
+
+What lives in the user's main program, and in the modules of the functions given to us, travels one definition at a time and meets in one
+global namespace. Any other module of the user's travels whole and is imported where it arrives. A *supplement* is a bundle too: code that a
+single argument needs and the computation does not.
+"""
+
+from __future__ import annotations
+
+from types import CodeType
+from typing import Any, Union
+
+import attrs
+import msgpack
+
+from dispytw.errors import PayloadError
+
+#: Names that the node gives to every job (dispy's manual, "Job functions"); a program's own stand-ins for them stay at home.
+JOB_NAMES = frozenset(
+    {
+        "dispy_job_path",
+        "dispy_node_ip_addr",
+        "dispy_node_name",
+        "dispy_provisional_result",
+        "dispy_send_file",
+        "dispynode_logger",
+    }
+)
+
+#: Modules that a job may use without importing them, as under dispy.
+JOB_MODULES = frozenset(
+    {
+        *("copy", "errno", "glob", "hashlib", "io", "marshal", "multiprocessing", "os", "pickle", "platform", "psutil", "re"),
+        *("shutil", "signal", "socket", "stat", "struct", "subprocess", "sys", "tempfile", "threading", "time", "traceback"),
+    }
+)
+
+
+@attrs.frozen
+class Module:
+    """A module of the user's, whole.
+
+    :param package: whether it may have submodules.
+    :param filename: where it came from, for tracebacks.
+    :param source: its bytes, as in the file.
+    """
+
+    name: str
+    package: bool
+    filename: str
+    source: bytes
+
+
+@attrs.frozen
+class Source:
+    """One definition in source.
+
+    :param name: the name that it defines.
+    :param module: the module that it belongs to, and that its class is pickled under.
+    :param line: number of the text's first line in the file.
+    :param flags: the ``__future__`` flags it was compiled with.
+    """
+
+    name: str
+    module: str
+    filename: str
+    line: int
+    flags: int
+    text: str
+
+    def compiled(self) -> CodeType:
+        """Its code, with the line numbers of its file; an indented piece keeps its indentation, as strings in it may span lines."""
+        lead = "\n" * (self.line - 2) + "if True:\n" if self.text[:1].isspace() else "\n" * (self.line - 1)
+        code: CodeType = compile(lead + self.text, self.filename, "exec", flags=self.flags, dont_inherit=True)
+        return code
+
+
+@attrs.frozen
+class Constant:
+    """A value, or a function that only bytecode can tell.
+
+    :param payload: what `dispytw.wire.payload.pack_value` made of it.
+    """
+
+    name: str
+    payload: bytes
+
+
+@attrs.frozen
+class Import:
+    """``from module import attribute as name``, or ``import module as name`` when the attribute is empty."""
+
+    name: str
+    module: str
+    attribute: str
+
+
+@attrs.frozen
+class Alias:
+    """``name = target``; the target may be dotted."""
+
+    name: str
+    target: str
+
+
+Entry = Union[Source, Constant, Import, Alias]
+_KINDS: dict[str, type[Any]] = {"s": Source, "c": Constant, "i": Import, "a": Alias}
+_LETTERS = {kind: letter for letter, kind in _KINDS.items()}
+
+
+@attrs.frozen
+class Role:
+    """A function that is called: the computation, setup or cleanup.
+
+    :param name: its name in the namespace (may be dotted), or empty when it comes as a payload.
+    :param function: payload of the function, when it has no name there.
+    :param arguments: payload of ``(args, kwargs)`` for a partial, or empty.
+    """
+
+    name: str = ""
+    function: bytes = b""
+    arguments: bytes = b""
+
+
+@attrs.frozen
+class Bundle:
+    """All code of a computation, or a supplement to it.
+
+    :param home: the module of the user's that the namespace is: ``__main__``, or one of ``modules``.
+    :param package: where relative imports in its functions begin.
+    :param aliases: names of other modules that the namespace stands for.
+    :param modules: the user's modules that travel whole.
+    :param imports: modules to import before the entries, because something is reached through them (``xml.dom``).
+    :param entries: what makes up the namespace, in this order.
+    :param wanted: global names that the code uses and the client does not know; `JOB_MODULES` among them are provided.
+    """
+
+    home: str = "__main__"
+    package: str = ""
+    aliases: tuple[str, ...] = ()
+    modules: tuple[Module, ...] = ()
+    imports: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    wanted: tuple[str, ...] = ()
+    computation: Role | None = None
+    setup: Role | None = None
+    cleanup: Role | None = None
+
+
+def encode(bundle: Bundle) -> bytes:
+    """A bundle as bytes."""
+    roles = [bundle.computation, bundle.setup, bundle.cleanup]
+    fields = [
+        bundle.home,
+        bundle.package,
+        bundle.aliases,
+        [_fields(module) for module in bundle.modules],
+        bundle.imports,
+        [[_LETTERS[type(entry)], *_fields(entry)] for entry in bundle.entries],
+        bundle.wanted,
+        [None if role is None else _fields(role) for role in roles],
+    ]
+    return bytes(msgpack.packb(fields, unicode_errors="surrogatepass"))
+
+
+def decode(packed: bytes) -> Bundle:
+    """A bundle from bytes.
+
+    :raises PayloadError: when they are not a bundle.
+    """
+    try:
+        home, package, aliases, modules, imports, entries, wanted, roles = msgpack.unpackb(
+            packed, unicode_errors="surrogatepass", use_list=False
+        )
+        return Bundle(
+            home,
+            package,
+            aliases,
+            tuple(Module(*fields) for fields in modules),
+            imports,
+            tuple(_KINDS[letter](*fields) for letter, *fields in entries),
+            wanted,
+            *(None if fields is None else Role(*fields) for fields in roles),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise PayloadError(f"the computation's code cannot be opened: {error}") from error
+
+
+def _fields(value: Any) -> tuple[Any, ...]:
+    return attrs.astuple(value, recurse=False)

@@ -1,0 +1,136 @@
+"""Secrets: where they come from, how they are stretched, and the file that a user's own processes share.
+
+A secret comes from a file, a systemd credential, the environment or an argument, in this order; with none of them it is the user's
+own file, made at first use. Generated secrets hold 160 bits and skip the stretch; any other goes through scrypt (RFC 7914), once a process.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from typing import Union
+
+import attrs
+
+from dispytw.errors import AuthError
+
+_GENERATED = "dtw1-"
+_SALT = b"dispytw secret, stretched once"
+
+
+@attrs.frozen
+class Secret:
+    """A shared secret, stretched.
+
+    :param key: 32 bytes.
+    """
+
+    key: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Insecure:
+    """No proof, no encryption: only when said explicitly."""
+
+
+INSECURE = Insecure()
+
+Credential = Union[Secret, Insecure]
+
+
+def new_secret() -> str:
+    """A secret of 160 random bits, in a form that is recognised."""
+    return _GENERATED + base64.b32encode(secrets.token_bytes(20)).decode("ascii").lower()
+
+
+@functools.lru_cache(maxsize=64)
+def _stretched(secret: bytes) -> bytes:
+    if secret.startswith(_GENERATED.encode()) and len(secret) == len(_GENERATED) + 32:
+        return hashlib.sha256(_SALT + secret).digest()
+    return hashlib.scrypt(secret, salt=_SALT, n=2**15, r=8, p=1, maxmem=2**26, dklen=32)
+
+
+def secret_credential(secret: str) -> Secret:
+    """The credential that a secret makes.
+
+    :raises ValueError: for an empty one.
+    """
+    if not secret:
+        raise ValueError("the secret is empty")
+    return Secret(_stretched(secret.encode("utf-8", "surrogateescape")))
+
+
+def read_secret_file(path: str) -> str:
+    """The secret in a file that nobody else may read.
+
+    :raises AuthError: when others may, or the file is empty.
+    """
+    with open(path, encoding="utf-8") as file:
+        found = os.fstat(file.fileno())
+        if found.st_uid not in (os.geteuid(), 0):
+            raise AuthError(f"{path} belongs to another user: a secret must be in a file of your own")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise AuthError(f"{path} can be read by others: chmod 600 {path}")
+        secret = file.read(4096)
+    secret = secret[:-1] if secret.endswith("\n") else secret
+    if not secret:
+        raise AuthError(f"{path} is empty: write a secret into it")
+    return secret
+
+
+def user_secret_path(environ: Mapping[str, str] = os.environ) -> str:
+    """$XDG_CONFIG_HOME/dispytw/secret, or the same below ~/.config."""
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    return os.path.join(config, "dispytw", "secret")
+
+
+def user_secret(environ: Mapping[str, str] = os.environ) -> str:
+    """The secret that all processes of this user share; made at first use, so that two first users agree.
+
+    :raises AuthError: when others may read it.
+    """
+    path = user_secret_path(environ)
+    if not os.path.exists(path):
+        _make_secret_file(path)
+    return read_secret_file(path)
+
+
+def _make_secret_file(path: str) -> None:
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    mine = f"{path}.{secrets.token_hex(8)}"
+    descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(new_secret() + "\n")
+    try:
+        os.link(mine, path)
+    except FileExistsError:
+        pass  # another first user was faster: its secret is the one
+    finally:
+        os.unlink(mine)
+
+
+def explicit_secret(argument: str = "", file: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The secret that somebody has chosen, or None.
+
+    :param argument: given on a command line or by a program; the last that counts.
+    :param file: path of a file; the first that counts.
+    :raises AuthError: when a file that was named can be read by others, or is empty.
+    """
+    systemd = os.path.join(environ.get("CREDENTIALS_DIRECTORY", ""), "dispytw_secret")
+    if file:
+        return read_secret_file(file)
+    if environ.get("CREDENTIALS_DIRECTORY") and os.path.exists(systemd):
+        return read_secret_file(systemd)
+    if environ.get("DISPYTW_SECRET_FILE"):
+        return read_secret_file(environ["DISPYTW_SECRET_FILE"])
+    return environ.get("DISPYTW_SECRET") or argument or None
+
+
+def credential_from(argument: str = "", file: str | None = None, environ: Mapping[str, str] = os.environ) -> Secret:
+    """The credential of whoever names no certificate: an explicit secret, or else the user's own."""
+    return secret_credential(explicit_secret(argument, file, environ) or user_secret(environ))

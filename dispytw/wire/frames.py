@@ -1,0 +1,285 @@
+"""What a node's daemon, its supervisors and their workers say to each other: length-prefixed frames on a Unix socket.
+
+The conversation: the daemon connects and says `Setup`, once; the supervisor opens the bundle, runs the user's setup() and answers `Ready`
+or `SetupFailed`. From then on the daemon says `Start` for each attempt, and `Cancel` if need be; the supervisor answers `Started` when
+the job's process exists and `Ended` when that and everything it left behind are gone. `Close` asks for the end: running jobs are
+cancelled, cleanup() is run, and the closed connection is the answer.
+
+A worker says one word to its supervisor over the socket of its slot: `Returned` or `Raised`, or nothing when it died.
+
+A frame is its length (4 bytes, big-endian) and a msgpack list: a code, then the fields. Bodies above 48 KiB are named by their path, as
+both ends live on one machine and belong to one user. Nothing here imports Twisted.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgpack
+
+from dispytw.errors import WireError
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Inline, Outcome, Stored
+
+#: Bytes of the longest frame: three inline bodies and a traceback, several times over.
+FRAME_LIMIT = 1024 * 1024
+
+_LENGTH = struct.Struct(">I")
+_number = (int, float)
+
+
+@attrs.frozen
+class Setup:
+    """Daemon to supervisor, first and once: become the supervisor of this computation.
+
+    :param bundle: path of the packed code.
+    :param cwd: the computation's directory, with its files laid out; jobs run there.
+    :param program: path of the program relative to ``cwd``, or None for a function.
+    :param facts: names a job can read: dispy_node_name and so on.
+    :param out: directory for results and output above `values.INLINE_LIMIT`; whoever gets their paths deletes them.
+    :param grace: seconds between the steps of a cancel (SIGINT, SIGTERM, SIGKILL).
+    """
+
+    bundle: str
+    cwd: str
+    program: str | None
+    facts: dict[str, str]
+    out: str
+    grace: float = 2.0
+
+
+@attrs.frozen
+class Start:
+    """Daemon to supervisor: run this attempt now; the daemon has counted a slot for it."""
+
+    attempt: Attempt
+    args: Body
+
+
+@attrs.frozen
+class Cancel:
+    """Daemon to supervisor: end this attempt; means nothing when it has ended."""
+
+    attempt: Attempt
+
+
+@attrs.frozen
+class Close:
+    """Daemon to supervisor: cancel what runs, run the user's cleanup() if told so, and end."""
+
+    cleanup: bool = True
+
+
+@attrs.frozen
+class Ready:
+    """Supervisor to daemon: setup() succeeded, or there is none."""
+
+
+@attrs.frozen
+class SetupFailed:
+    """Supervisor to daemon: the bundle could not be opened or setup() failed; the supervisor ends.
+
+    :param text: traceback, or what setup() returned.
+    """
+
+    text: str
+
+
+@attrs.frozen
+class Started:
+    """Supervisor to daemon: the attempt was given its process at ``started``, wall time in seconds."""
+
+    attempt: Attempt
+    started: float
+
+
+@attrs.frozen
+class Ended:
+    """Supervisor to daemon: the attempt has ended so, its processes are gone, its slot is free."""
+
+    attempt: Attempt
+    outcome: Outcome
+
+
+@attrs.frozen
+class Returned:
+    """Worker to supervisor: the body began at this wall time and returned; its result as a payload."""
+
+    began: float
+    result: Body
+
+
+@attrs.frozen
+class Raised:
+    """Worker to supervisor: the body raised; the traceback, and when the body began, None if it never did."""
+
+    began: float | None
+    exception: str
+
+
+Frame = Setup | Start | Cancel | Close | Ready | SetupFailed | Started | Ended | Returned | Raised
+
+
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise WireError(f"a frame with {what}")
+
+
+def _text(field: Any) -> str:
+    _expect(isinstance(field, str), "no text where one belongs")
+    return str(field)
+
+
+def _time(field: Any) -> float:
+    _expect(isinstance(field, _number), "no time where one belongs")
+    return float(field)
+
+
+def _optional(form: Callable[[Any], Any], field: Any) -> Any:
+    return None if field is None else form(field)
+
+
+def _attempt_fields(attempt: Attempt) -> list[Any]:
+    return [attempt.job, attempt.number]
+
+
+def _attempt(field: Any) -> Attempt:
+    job, number = field
+    _expect(
+        isinstance(job, bytes) and len(job) == 16 and isinstance(number, int) and number > 0,
+        "no attempt where one belongs",
+    )
+    return Attempt(job, number)
+
+
+def _body_fields(body: Body) -> Any:
+    return body.data if isinstance(body, Inline) else [body.path, body.size]
+
+
+def _body(field: Any) -> Body:
+    if isinstance(field, bytes):
+        return Inline(field)
+    path, size = field
+    _expect(isinstance(path, str) and isinstance(size, int) and size >= 0, "no body where one belongs")
+    return Stored(path, size)
+
+
+def _outcome_fields(outcome: Outcome) -> list[Any]:
+    return [
+        outcome.status,
+        _optional(_body_fields, outcome.result),
+        _body_fields(outcome.stdout),
+        _body_fields(outcome.stderr),
+        outcome.exception,
+        outcome.started,
+        outcome.ended,
+        outcome.reason,
+    ]
+
+
+def _outcome(field: Any) -> Outcome:
+    status, result, stdout, stderr, exception, started, ended, reason = field
+    _expect(status in (FINISHED, TERMINATED, CANCELLED), "a status that ends nothing")
+    return Outcome(
+        status=status,
+        result=_optional(_body, result),
+        stdout=_body(stdout),
+        stderr=_body(stderr),
+        exception=_optional(_text, exception),
+        started=_optional(_time, started),
+        ended=_optional(_time, ended),
+        reason=_text(reason),
+    )
+
+
+def _setup(bundle: Any, cwd: Any, program: Any, facts: Any, out: Any, grace: Any) -> Setup:
+    _expect(isinstance(facts, dict), "facts that are none")
+    named = {_text(name): _text(fact) for name, fact in facts.items()}
+    return Setup(_text(bundle), _text(cwd), _optional(_text, program), named, _text(out), _time(grace))
+
+
+_FIELDS: dict[type, Callable[[Any], list[Any]]] = {
+    Setup: lambda f: [1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace],
+    Start: lambda f: [2, _attempt_fields(f.attempt), _body_fields(f.args)],
+    Cancel: lambda f: [3, _attempt_fields(f.attempt)],
+    Close: lambda f: [4, f.cleanup],
+    Ready: lambda f: [5],
+    SetupFailed: lambda f: [6, f.text],
+    Started: lambda f: [7, _attempt_fields(f.attempt), f.started],
+    Ended: lambda f: [8, _attempt_fields(f.attempt), _outcome_fields(f.outcome)],
+    Returned: lambda f: [9, f.began, _body_fields(f.result)],
+    Raised: lambda f: [10, f.began, f.exception],
+}
+
+_OPENERS: dict[Any, Callable[..., Frame]] = {
+    1: _setup,
+    2: lambda attempt, args: Start(_attempt(attempt), _body(args)),
+    3: lambda attempt: Cancel(_attempt(attempt)),
+    4: lambda cleanup: Close(bool(cleanup)),
+    5: lambda: Ready(),
+    6: lambda text: SetupFailed(_text(text)),
+    7: lambda attempt, started: Started(_attempt(attempt), _time(started)),
+    8: lambda attempt, outcome: Ended(_attempt(attempt), _outcome(outcome)),
+    9: lambda began, result: Returned(_time(began), _body(result)),
+    10: lambda began, exception: Raised(_optional(_time, began), _text(exception)),
+}
+
+
+def encode(frame: Frame) -> bytes:
+    """A frame as the bytes that travel.
+
+    :raises WireError: when it is longer than `FRAME_LIMIT`.
+    """
+    packed: bytes = msgpack.packb(_FIELDS[type(frame)](frame), use_bin_type=True, unicode_errors="surrogatepass")
+    if len(packed) > FRAME_LIMIT:
+        raise WireError(f"a {type(frame).__name__} frame of {len(packed)} bytes; the limit is {FRAME_LIMIT}")
+    return _LENGTH.pack(len(packed)) + packed
+
+
+def _open(packed: bytes) -> Frame:
+    try:
+        code, *fields = msgpack.unpackb(
+            packed,
+            raw=False,
+            unicode_errors="surrogatepass",
+            max_str_len=FRAME_LIMIT,
+            max_bin_len=FRAME_LIMIT,
+            max_array_len=64,
+            max_map_len=1024,
+            max_ext_len=0,
+        )
+        return _OPENERS[code](*fields)
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises half a dozen kinds; whatever it was, this is no frame
+        raise WireError(f"a frame that cannot be opened: {error!r}") from error
+
+
+@attrs.define
+class Decoder:
+    """Frames out of a stream of bytes that comes in pieces of any size."""
+
+    _gathered: bytearray = attrs.field(factory=bytearray)
+
+    def feed(self, received: bytes) -> list[Frame]:
+        """Take the next bytes of the stream.
+
+        :returns: the frames that are now whole, in order.
+        :raises WireError: at a frame that is too long or cannot be opened; the stream is of no use any more.
+        """
+        self._gathered += received
+        frames: list[Frame] = []
+        position = 0
+        while len(self._gathered) - position >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._gathered, position)
+            if length > FRAME_LIMIT:
+                raise WireError(f"a frame of {length} bytes announced; the limit is {FRAME_LIMIT}")
+            end = position + _LENGTH.size + length
+            if end > len(self._gathered):
+                break
+            frames.append(_open(bytes(self._gathered[position + _LENGTH.size : end])))
+            position = end
+        del self._gathered[:position]
+        return frames

@@ -1,0 +1,94 @@
+"""What a node answers: the asks of whoever schedules for it (a client's own ledger, or the shared scheduler)."""
+
+from __future__ import annotations
+
+from twisted.protocols import amp
+
+from dispytw.errors import NodeHeldError, RefusedError, UnknownComputationError, VersionError, WireError
+from dispytw.wire.arguments import Records, Seconds, Text, Uid, Whole
+
+__all__ = ["CancelJobs", "CloseComputation", "Introduce", "OpenComputation", "Reconcile", "RunJobs"]
+
+
+class Introduce(amp.Command):
+    """The scheduler's first words on a link: who it is and which versions it speaks.
+
+    Answered with what the node is. `VersionError` says that the two cannot work together; the link is then closed.
+    ``heartbeat`` is how many seconds may pass between two signs of life, in both directions.
+    """
+
+    commandName = b"Introduce"
+    arguments = [
+        (b"version", Text()),
+        (b"python", Records()),
+        (b"name", Text()),
+        (b"heartbeat", Seconds()),
+    ]
+    response = [
+        (b"incarnation", Whole()),
+        (b"name", Text()),
+        (b"cpus", Whole()),
+        (b"platform", Text()),
+        (b"python", Records()),
+        (b"version", Text()),
+        (b"pid", Whole()),
+        (b"holder", Text()),
+    ]
+    errors = {VersionError: b"VERSION"}
+
+
+class Reconcile(amp.Command):
+    """The scheduler lists what it believes: attempts as [job, number, incarnation that accepted it].
+
+    Answered with the node's view: ``attempts`` as [job, number, word], a word of `dispytw.wire.records` for each one listed and for
+    each one the node has of this client besides; ``computations`` as [uid, generation] of those ready to run.
+    """
+
+    commandName = b"Reconcile"
+    arguments = [(b"attempts", Records())]
+    response = [(b"attempts", Records()), (b"computations", Records())]
+    errors = {WireError: b"WIRE"}
+
+
+class OpenComputation(amp.Command):
+    """The scheduler describes a computation (see `dispytw.wire.records`); repeated until nothing is missing.
+
+    Answered with the digests of the files that the node lacks. When that list is empty the node starts the supervisor, and tells
+    `ComputationReady` or `ComputationFailed`. `NodeHeldError` names who uses the node; `NodeFreed` will be told.
+    """
+
+    commandName = b"OpenComputation"
+    arguments = [(b"computation", Records())]
+    response = [(b"missing", Records())]
+    errors = {NodeHeldError: b"HELD", RefusedError: b"REFUSED", WireError: b"WIRE"}
+
+
+class CloseComputation(amp.Command):
+    """The scheduler needs a computation no more: run its cleanup(), remove its files, end its supervisor. Answered at once."""
+
+    commandName = b"CloseComputation"
+    arguments = [(b"computation", Uid())]
+    response = []
+    errors = {WireError: b"WIRE"}
+
+
+class RunJobs(amp.Command):
+    """The scheduler hands over attempts as [job, number, body], for one generation of one computation.
+
+    A body is bytes, or [stream id, size] of a stream that has been received. Answered with the refused ones as
+    [job, number, reason]: these never started. All others are the node's now.
+    """
+
+    commandName = b"RunJobs"
+    arguments = [(b"computation", Uid()), (b"generation", Whole()), (b"jobs", Records())]
+    response = [(b"refused", Records())]
+    errors = {UnknownComputationError: b"UNKNOWN", WireError: b"WIRE"}
+
+
+class CancelJobs(amp.Command):
+    """The scheduler wants attempts, as [job, number], to end. Answered at once; their ends are told by `JobsEnded`."""
+
+    commandName = b"CancelJobs"
+    arguments = [(b"attempts", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}

@@ -1,0 +1,183 @@
+"""Values as the lists that `Records` arguments carry, and back; what arrives is checked here and trusted inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dispytw.errors import WireError
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Computation, File, Inline, Outcome
+
+#: What a node says of an attempt in a reconcile.
+ENDED = "ended"
+RUNNING = "running"
+HANDED = "handed"
+NEVER_STARTED = "never started"
+UNKNOWN = "unknown"
+WORDS = frozenset({ENDED, RUNNING, HANDED, NEVER_STARTED, UNKNOWN})
+
+#: Bytes of records after which a batch is sent and a new one begun.
+BATCH_BYTES = 512 * 1024
+_OVERHEAD = 256
+_MOST_TEXT = 64 * 1024
+
+
+def attempt_from(record: Any) -> Attempt:
+    """The attempt that a record begins with.
+
+    :raises WireError: when it does not begin with a job's uid and a positive number.
+    """
+    try:
+        job, number = record[0], record[1]
+    except (TypeError, IndexError, KeyError):
+        raise WireError("a record without job and number") from None
+    if not (isinstance(job, bytes) and len(job) == 16 and isinstance(number, int) and 0 < number < 2**32):
+        raise WireError("a record whose job or number is none")
+    return Attempt(job, number)
+
+
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise WireError(f"a record with {what}")
+
+
+def body_record(body: Body, streams: dict[str, bytes]) -> Any:
+    """A body as it stands in a record: its bytes, or [stream id, size] when ``streams`` names its file."""
+    if isinstance(body, Inline):
+        return body.data
+    return [streams[body.path], body.size]
+
+
+def body_from(record: Any, take: Callable[[bytes], Body]) -> Body:
+    """The body that a record names.
+
+    :param take: gives the body of a received stream, by id.
+    :raises WireError: for anything else than bytes or a received stream of the size named.
+    """
+    if isinstance(record, bytes):
+        return Inline(record)
+    _expect(isinstance(record, list) and len(record) == 2 and isinstance(record[0], bytes), "a body that is none")
+    body = take(record[0])
+    _expect(body.size == record[1], "a body of another size than its stream")
+    return body
+
+
+def outcome_record(outcome: Outcome, streams: dict[str, bytes]) -> list[Any]:
+    """An outcome as a list; bodies in files are named by their streams."""
+    return [
+        outcome.status,
+        None if outcome.result is None else body_record(outcome.result, streams),
+        body_record(outcome.stdout, streams),
+        body_record(outcome.stderr, streams),
+        None if outcome.exception is None else _shortened(outcome.exception),
+        outcome.started,
+        outcome.ended,
+        outcome.reason[:2000],
+    ]
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _MOST_TEXT:
+        return text
+    half = _MOST_TEXT // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
+
+
+def outcome_from(record: Any, take: Callable[[bytes], Body]) -> Outcome:
+    """The outcome that a record tells.
+
+    :raises WireError: for a record of another shape.
+    """
+    _expect(isinstance(record, list) and len(record) == 8, "an outcome of another shape")
+    status, result, stdout, stderr, exception, started, ended, reason = record
+    _expect(status in (FINISHED, TERMINATED, CANCELLED), "a status that ends nothing")
+    _expect(exception is None or isinstance(exception, str), "an exception that is no text")
+    _expect(all(when is None or isinstance(when, (int, float)) for when in (started, ended)), "a time that is none")
+    _expect(isinstance(reason, str), "a reason that is no text")
+    return Outcome(
+        status=status,
+        result=None if result is None else body_from(result, take),
+        stdout=body_from(stdout, take),
+        stderr=body_from(stderr, take),
+        exception=exception,
+        started=started,
+        ended=ended,
+        reason=reason,
+    )
+
+
+def outcome_bodies(outcome: Outcome) -> list[Body]:
+    """The bodies of an outcome, for whoever must stream or delete their files."""
+    bodies: list[Body] = [outcome.stdout, outcome.stderr]
+    return bodies if outcome.result is None else [outcome.result, *bodies]
+
+
+def outcome_weight(outcome: Outcome) -> int:
+    """About how many bytes the outcome takes in a box."""
+    inline = sum(body.size for body in outcome_bodies(outcome) if isinstance(body, Inline))
+    return _OVERHEAD + inline + 4 * min(len(outcome.exception or ""), _MOST_TEXT)
+
+
+def body_weight(body: Body) -> int:
+    """About how many bytes a job with this body takes in a box."""
+    return _OVERHEAD + (body.size if isinstance(body, Inline) else 0)
+
+
+def _file_record(file: File) -> list[Any]:
+    return [file.path, file.digest, file.size, file.mode]
+
+
+def _file_from(record: Any) -> File:
+    _expect(isinstance(record, list) and len(record) == 4, "a file of another shape")
+    path, digest, size, mode = record
+    _expect(isinstance(path, str) and isinstance(digest, bytes) and len(digest) == 32, "a file without path or digest")
+    _expect(isinstance(size, int) and size >= 0 and isinstance(mode, int) and 0 <= mode <= 0o777, "a file's size or mode")
+    return File(path, digest, size, mode)
+
+
+def computation_record(computation: Computation) -> list[Any]:
+    """A computation as a list."""
+    return [
+        computation.uid,
+        computation.name,
+        _file_record(computation.bundle),
+        [_file_record(file) for file in computation.files],
+        computation.program,
+        None if computation.python is None else list(computation.python),
+        computation.setup_timeout,
+    ]
+
+
+def computation_from(record: Any) -> Computation:
+    """The computation that a record describes.
+
+    :raises WireError: for a record of another shape.
+    """
+    _expect(isinstance(record, list) and len(record) == 7, "a computation of another shape")
+    uid, name, bundle, files, program, python, setup_timeout = record
+    _expect(isinstance(uid, bytes) and len(uid) == 16 and isinstance(name, str), "a computation without uid or name")
+    _expect(isinstance(files, list), "files that are no list")
+    _expect(program is None or isinstance(program, str), "a program that is no path")
+    _expect(setup_timeout is None or isinstance(setup_timeout, (int, float)), "a setup timeout that is no number")
+    return Computation(
+        uid=uid,
+        name=name[:200],
+        bundle=_file_from(bundle),
+        files=tuple(_file_from(file) for file in files),
+        program=program,
+        python=minor_from(python),
+        setup_timeout=setup_timeout,
+    )
+
+
+def minor_from(record: Any) -> tuple[int, int] | None:
+    """A Python version, (major, minor), or None.
+
+    :raises WireError: for anything else than None or two small integers.
+    """
+    if record is None:
+        return None
+    _expect(isinstance(record, list) and len(record) >= 2, "a Python version of another shape")
+    major, minor = record[0], record[1]
+    _expect(isinstance(major, int) and isinstance(minor, int), "a Python version that is no number")
+    return (major, minor)

@@ -1,0 +1,91 @@
+"""What a job writes to descriptor 1 or 2: a file without a name, kept by the slot and reused by its next job.
+
+The file is opened for appending, so whoever looks can cut it back to the cap at any moment and the writers go on behind the cut: the
+head stays, the rest is dropped and counted, and the disk never fills.
+"""
+
+from __future__ import annotations
+
+import os
+
+import attrs
+
+from dispytw.values import EMPTY, INLINE_LIMIT, Body, Inline, Stored
+from dispytw.worker import descriptors
+
+#: Bytes that are kept of each of a job's two outputs.
+CAP = 8 * 1024 * 1024
+#: "At least", as what is written between the look and the cut goes uncounted.
+_NOTE = b"\n[at least %d bytes of output beyond this point were dropped]\n"
+
+
+def _nameless(directory: str) -> int:
+    path = os.path.join(directory, f".capture-{os.getpid()}")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return descriptors.keep(descriptor)
+
+
+@attrs.define
+class Capture:
+    """One output of one slot.
+
+    :param descriptor: what becomes the job's descriptor 1 or 2.
+    :param cap: bytes to keep.
+    """
+
+    descriptor: int
+    cap: int
+    _dropped: int = 0
+
+    @classmethod
+    def open(cls, directory: str, cap: int = CAP) -> Capture:
+        """A capture whose file is in ``directory`` and has no name there."""
+        return cls(_nameless(directory), cap)
+
+    def cut(self) -> int:
+        """Cut the file back to the cap; returns the bytes it holds now."""
+        size = os.fstat(self.descriptor).st_size
+        if size <= self.cap:
+            return size
+        os.ftruncate(self.descriptor, self.cap)
+        self._dropped += size - self.cap
+        return self.cap
+
+    def take(self, path: str) -> Body:
+        """What was captured, with a note of what was dropped; the capture is empty afterwards.
+
+        :param path: file to be made when it is more than `INLINE_LIMIT` bytes.
+        """
+        size = self.cut()
+        if not size:
+            return EMPTY
+        note = _NOTE % self._dropped if self._dropped else b""
+        body = self._copied(path, size, note) if size + len(note) > INLINE_LIMIT else Inline(self._read(0, size) + note)
+        self.clear()
+        return body
+
+    def tail(self, size: int) -> bytes:
+        """The last bytes written."""
+        end = self.cut()
+        start = max(0, end - size)
+        return self._read(start, end - start)
+
+    def clear(self) -> None:
+        """Forget what was captured."""
+        os.ftruncate(self.descriptor, 0)
+        self._dropped = 0
+
+    def close(self) -> None:
+        """Give the file up."""
+        descriptors.drop(self.descriptor)
+        os.close(self.descriptor)
+
+    def _read(self, start: int, size: int) -> bytes:
+        return os.pread(self.descriptor, size, start)
+
+    def _copied(self, path: str, size: int, note: bytes) -> Stored:
+        with open(path, "wb") as copy:
+            copy.writelines(self._read(start, min(1 << 20, size - start)) for start in range(0, size, 1 << 20))
+            copy.write(note)
+        return Stored(path, size + len(note))

@@ -1,0 +1,209 @@
+"""The jobs that run under one supervisor: forked, heard, watched, cancelled, and told of when nothing of them is left.
+
+A job's life here: *running* from the fork on, *dead* when its process has been reaped, *ended* when the sweep finds no process that it left
+behind. Only then is its outcome told and its slot used again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from dispytw.values import TERMINATED, Attempt, Body, Outcome
+from dispytw.wire.frames import Ended, Frame, Raised, Returned, Started
+from dispytw.worker import descriptors, tree
+from dispytw.worker.ending import judge
+from dispytw.worker.performer import Work, perform, stored_path
+from dispytw.worker.slots import Slot
+from dispytw.worker.timers import Timers
+from dispytw.worker.tracebacks import text_of
+
+#: Seconds between looks at what running jobs have written and said; their ends are noticed at once.
+_LOOK = 0.1
+#: Seconds after which an outcome is told although something the job left does not die (a process stuck in the kernel).
+_PATIENCE = 5.0
+_TAIL = 2048
+
+
+@attrs.define(eq=False)
+class Job:
+    """A running job, or a dead one that waits for the sweep."""
+
+    work: Work
+    slot: Slot
+    pid: int
+    began: float | None
+    word: Frame | None = None
+    cancelled: bool = False
+    wait_status: int | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether its process has been reaped."""
+        return self.wait_status is not None
+
+    def signal(self, signum: int) -> None:
+        """A signal to the worker; a program shares it with its process group, as at a terminal."""
+        if self.is_dead:
+            return
+        if self.work.program or signum != signal.SIGINT:
+            tree.signal_group(self.pid, signum)
+        os.kill(self.pid, signum)  # also reaches a worker that has no group of its own yet
+
+
+@attrs.define(eq=False)
+class Jobs:
+    """All jobs of one supervisor.
+
+    :param tell: takes the frames meant for the daemon.
+    :param work: makes the `Work` of an attempt.
+    :param out: directory for captures and long bodies.
+    :param spared: direct children that setup() left and jobs may use.
+    :param grace: seconds between the steps of a cancel.
+    """
+
+    tell: Callable[[Frame], None]
+    timers: Timers
+    work: Callable[[Attempt, Body], Work]
+    out: str
+    spared: frozenset[int]
+    grace: float
+    _running: dict[Attempt, Job] = attrs.field(factory=dict)
+    _free: list[Slot] = attrs.field(factory=list)
+    _looking: bool = False
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, attempt: Attempt, args: Body) -> None:
+        """Fork a worker for the attempt; a fork that fails is an outcome too."""
+        supervisor = os.getpid()
+        _flush_output()
+        try:
+            slot = self._free.pop() if self._free else self._new_slot()
+            pid = descriptors.fork(slot.passing)
+        except OSError as error:
+            return self.tell(Ended(attempt, _not_started(error)))
+        work = self.work(attempt, args)
+        if pid == 0:
+            perform(work, slot, supervisor)
+        began = time.time()
+        self._running[attempt] = Job(work, slot, pid, began)
+        self.tell(Started(attempt, began))
+        self._look_soon()
+
+    def cancel(self, attempt: Attempt) -> None:
+        """KeyboardInterrupt, then SIGTERM, then SIGKILL; nothing for an attempt that has ended or is being cancelled."""
+        job = self._running.get(attempt)
+        if job is None or job.cancelled or job.is_dead:
+            return
+        job.cancelled = True
+        job.signal(signal.SIGINT)
+        self.timers.after(self.grace, partial(job.signal, signal.SIGTERM))
+        self.timers.after(2 * self.grace, partial(job.signal, signal.SIGKILL))
+
+    def cancel_all(self) -> None:
+        """Cancel every running job."""
+        for attempt in list(self._running):
+            self.cancel(attempt)
+
+    def kill_all(self) -> None:
+        """End every running job at once."""
+        for job in self._running.values():
+            job.cancelled = True
+            job.signal(signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Look which workers have died, sweep, and tell the outcomes of those of whom nothing is left."""
+        for job in self._running.values():
+            if not job.is_dead:
+                job.wait_status = tree.reap(job.pid)
+        dead = [job for job in self._running.values() if job.is_dead]
+        if not dead:
+            return
+        if tree.sweep(self.spared.union(job.pid for job in self._running.values() if not job.is_dead)):
+            for job in dead:
+                self._end(job)
+        else:
+            self.timers.after(_PATIENCE, partial(self._give_up, dead))
+
+    def _new_slot(self) -> Slot:
+        return Slot.open(self.out)
+
+    def _hear(self, job: Job) -> None:
+        for frame in job.slot.hear():
+            if isinstance(frame, (Returned, Raised)):
+                job.word = frame
+                job.began = frame.began
+
+    def _give_up(self, dead: list[Job]) -> None:
+        for job in dead:
+            if self._running.get(job.work.attempt) is job:
+                job.slot.sound = False
+                self._end(job)
+
+    def _end(self, job: Job) -> None:
+        self._hear(job)
+        outcome = self._outcome(job)
+        del self._running[job.work.attempt]
+        job.slot.renew()
+        if job.slot.sound:
+            self._free.append(job.slot)
+        else:
+            job.slot.close()
+        self.tell(Ended(job.work.attempt, outcome))
+
+    def _outcome(self, job: Job) -> Outcome:
+        assert job.wait_status is not None
+        program = job.work.program is not None
+        tail = "" if job.word else job.slot.stderr.tail(_TAIL).decode("utf-8", "replace")
+        ending = judge(job.word, job.wait_status, cancelled=job.cancelled, program=program, stderr_tail=tail)
+        path = partial(stored_path, self.out, job.work.attempt)
+        if ending.result is None:
+            _remove(path("result"))
+        return Outcome(
+            status=ending.status,
+            result=ending.result,
+            stdout=job.slot.stdout.take(path("stdout")),
+            stderr=job.slot.stderr.take(path("stderr")),
+            exception=ending.exception,
+            started=job.began,
+            ended=time.time(),
+            reason=ending.reason,
+        )
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self.timers.after(_LOOK, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        for job in self._running.values():
+            job.slot.stdout.cut()
+            job.slot.stderr.cut()
+            self._hear(job)  # a word may be longer than the socket holds
+        if self._running:
+            self._look_soon()
+
+
+def _not_started(error: OSError) -> Outcome:
+    return Outcome(TERMINATED, exception=text_of(error), ended=time.time(), reason="its process could not be started")
+
+
+def _flush_output() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,271 @@
+"""A computation's namespace: the one set of globals that all its functions share, laid out from the bundle and called from here.
+
+It is registered as ``__main__``, and under the names of the modules that parts of it were taken from, so that what is pickled by name
+is found. Modules of the user's that came whole are imported like any others, by a finder of ours. Tracebacks show the origin's files
+and lines.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import linecache
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import attrs
+
+from dispytw.errors import PayloadError
+from dispytw.wire.bundle import JOB_MODULES, Alias, Bundle, Constant, Entry, Import, Module, Role, Source, decode
+from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result
+
+_MAIN = ("__main__", "__mp_main__")
+
+
+class Missing:
+    """Stands for something that could not be imported here; whoever uses it learns so."""
+
+    def __init__(self, reason: str) -> None:
+        self.__dict__["_reason"] = reason
+
+    def __getattr__(self, name: str) -> Any:
+        raise ModuleNotFoundError(self.__dict__["_reason"])
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        raise ModuleNotFoundError(self.__dict__["_reason"])
+
+
+@attrs.define(eq=False)
+class ShippedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports the user's modules from their source in the bundle.
+
+    :param given: names that every module may use without importing them.
+    """
+
+    given: Mapping[str, object]
+    modules: dict[str, Module] = attrs.field(factory=dict)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Answers the import system."""
+        module = self.modules.get(fullname)
+        if module is None:
+            return None
+        spec = importlib.machinery.ModuleSpec(fullname, self, origin=module.filename or None, is_package=module.package)
+        spec.has_location = bool(module.filename)
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module's source."""
+        shipped = self.modules[module.__name__]
+        code = compile(shipped.source, shipped.filename or f"<package {shipped.name}>", "exec", dont_inherit=True)
+        vars(module).update(_given(set(_names_in(code)), self.given))
+        exec(code, vars(module))
+
+    def get_source(self, name: str) -> str:
+        """Source for tracebacks."""
+        return importlib.util.decode_source(self.modules[name].source)
+
+
+@attrs.define(eq=False)
+class Namespace:
+    """A computation, laid out and ready to be called.
+
+    :param bundle: its code.
+    :param module: the module that its globals belong to.
+    """
+
+    bundle: Bundle
+    module: ModuleType
+    finder: ShippedFinder
+    _defined: set[tuple[str, str]] = attrs.field(factory=set)
+    _calls: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
+
+    @property
+    def has_setup(self) -> bool:
+        """Whether there is a setup() to call."""
+        return self.bundle.setup is not None
+
+    @property
+    def has_cleanup(self) -> bool:
+        """Whether there is a cleanup() to call."""
+        return self.bundle.cleanup is not None
+
+    def setup(self) -> object:
+        """Call the user's setup(); returns what it returns."""
+        return self._calls["setup"]()
+
+    def cleanup(self) -> None:
+        """Call the user's cleanup()."""
+        self._calls["cleanup"]()
+
+    def perform(self, args_payload: bytes) -> bytes:
+        """Open the arguments, call the computation, pack what it returns.
+
+        :raises PayloadError: when the arguments cannot be opened or the result cannot be packed; anything else is the job's own.
+        """
+        try:
+            args, kwargs = open_arguments(args_payload, self.extend)
+        except PayloadError as error:
+            raise PayloadError(f"the job's arguments cannot be opened on this node: {error}") from error.__cause__
+        return pack_result(self._calls["computation"](*args, **kwargs), self)
+
+    def define(self, bundle: Bundle, *, anew: bool = True) -> None:
+        """Bring the code of a bundle into the namespace.
+
+        :param anew: whether it may replace what is there.
+        """
+        for name in bundle.imports:
+            _imported(name, "")
+        for entry in bundle.entries:
+            if anew or entry.name not in vars(self.module):
+                self._define(entry)
+
+    def extend(self, packed: bytes) -> None:
+        """Bring in code that an argument needs; what is there already stays."""
+        bundle = decode(packed)
+        for module in bundle.modules:
+            self.finder.modules.setdefault(module.name, module)
+        vars(self.module).update(_given(set(bundle.wanted) - vars(self.module).keys(), {}))
+        self.define(bundle, anew=False)
+
+    def finds(self, thing: Any) -> bool:
+        """Whether the client finds a class or function by its name: what came from there, and what is installed."""
+        module, qualname = thing.__module__, thing.__qualname__
+        if not isinstance(module, str) or "<" in qualname:
+            return False
+        if sys.modules.get(module) is not self.module or module == self.bundle.home != "__main__":
+            return True
+        return (module, qualname.partition(".")[0]) in self._defined
+
+    def supplement(self, thing: Any) -> Packed | None:
+        """Nothing: the client gets no code from nodes."""
+        return None
+
+    def globals_of(self, function: FunctionType) -> bool:
+        """A function that a result brings has its own globals."""
+        return False
+
+    def prepare(self) -> None:
+        """Make ready what will be called."""
+        for what in ("computation", "setup", "cleanup"):
+            role: Role | None = getattr(self.bundle, what)
+            if role is not None:
+                self._calls[what] = self._callable(role)
+
+    def _callable(self, role: Role) -> Callable[..., Any]:
+        function: Callable[..., Any]
+        if role.name:
+            function = functools.reduce(getattr, role.name.split("."), self.module)  # type: ignore[assignment]
+        else:
+            function = open_value(role.function)
+        if not role.arguments:
+            return function
+        args, kwargs = open_arguments(role.arguments)
+        return functools.partial(function, *args, **kwargs)
+
+    def _define(self, entry: Entry) -> None:
+        names = vars(self.module)
+        if isinstance(entry, Source):
+            self._run(entry)
+        elif isinstance(entry, Constant):
+            names[entry.name] = value = open_value(entry.payload)
+            if getattr(value, "__qualname__", "") == entry.name:
+                self._defined.add((value.__module__, entry.name))
+        elif isinstance(entry, Import):
+            names[entry.name] = _imported(entry.module, entry.attribute)
+        elif isinstance(entry, Alias):
+            names[entry.name] = functools.reduce(getattr, entry.target.split("."), self.module)
+
+    def _run(self, source: Source) -> None:
+        """Run a definition, which belongs to the module that it was taken from."""
+        names = vars(self.module)
+        own_name = names["__name__"]
+        names["__name__"] = source.module
+        try:
+            exec(source.compiled(), names)
+        finally:
+            names["__name__"] = own_name
+        self._defined.add((source.module, source.name))
+        _show_in_tracebacks(source)
+
+
+def load(bundle: bytes, *, facts: Mapping[str, object]) -> Namespace:
+    """Lay out a computation in this process, which is its own from now on.
+
+    :param facts: names that jobs see beside those of `dispytw.worker.jobfunctions`: dispy_node_name and so on.
+    :raises PayloadError: when the bundle or something in it cannot be opened here.
+    """
+    opened = decode(bundle)
+    given = {**_job_functions(), **facts}
+    finder = ShippedFinder(given, {module.name: module for module in opened.modules})
+    sys.meta_path.insert(0, finder)
+    module = importlib.import_module(opened.home) if opened.home in finder.modules else ModuleType("__main__")
+    namespace = Namespace(opened, module, finder)
+    _retired.append(sys.modules["__main__"])
+    for name in (*_MAIN, *opened.aliases):
+        sys.modules[name] = module
+    vars(module).update({**given, **_given(set(opened.wanted), {})})
+    if opened.home not in finder.modules:
+        module.__package__ = opened.package
+    namespace.define(opened)
+    namespace.prepare()
+    return namespace
+
+
+#: Modules that were ``__main__`` before; functions of theirs may still be running.
+_retired: list[ModuleType] = []
+
+
+def _job_functions() -> dict[str, object]:
+    from dispytw.worker.jobfunctions import NAMES
+
+    return dict(NAMES)
+
+
+def _given(wanted: set[str], given: Mapping[str, object]) -> dict[str, object]:
+    """What is provided of these names: modules are imported only where they are used."""
+    return {
+        **{name: _imported(name, "") for name in sorted(wanted & JOB_MODULES)},
+        **{name: given[name] for name in sorted(wanted & given.keys())},
+    }
+
+
+def _imported(module: str, attribute: str) -> Any:
+    """A module or what is in it, or something that tells what is missing."""
+    wanted = f"{module}.{attribute}" if attribute else module
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        return Missing(f"{wanted} could not be imported on this node: {error}; install it there, or name it in depends")
+    try:
+        return functools.reduce(getattr, filter(None, attribute.split(".")), found)
+    except AttributeError:
+        return Missing(f"{wanted} is not in the module {module} of this node; install the client's version of it there")
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
+
+
+def _show_in_tracebacks(source: Source) -> None:
+    """Let tracebacks quote a definition; other lines of its file are not known here."""
+    lines = _shown.setdefault(source.filename, [])
+    text = source.text.splitlines(keepends=True)
+    first = source.line - 1
+    lines += ["\n"] * (first + len(text) - len(lines))
+    lines[first : first + len(text)] = text
+    linecache.cache[source.filename] = (sum(map(len, lines)), None, lines, source.filename)
+
+
+#: Lines of the files that definitions were taken from.
+_shown: dict[str, list[str]] = {}

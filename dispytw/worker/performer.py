@@ -1,0 +1,192 @@
+"""What a worker does with its life: one job, from the fork to the end of the process.
+
+The supervisor has imported everything by now; a worker imports nothing of ours. It makes itself a process of its own (session, output,
+signals), says that the body begins, lets the namespace perform it, says how it went and leaves without unwinding the supervisor it is a copy of.
+SIGINT, which is how a cancel arrives, is blocked outside the body, so it hits the user's code or nothing.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # signal's functions make enums of what they return: 40 copied pages a job
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from typing import Any, NoReturn, Protocol
+
+import attrs
+import msgpack
+
+from dispytw.errors import PayloadError
+from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
+from dispytw.wire.frames import Frame, Raised, Returned, encode
+from dispytw.worker import descriptors, tree
+from dispytw.worker.ending import MSGPACK_FORMAT
+from dispytw.worker.slots import Slot
+from dispytw.worker.tracebacks import text_of
+
+_CANCEL = (int(signal.SIGINT),)
+
+
+class Namespace(Protocol):
+    """What a worker needs of a computation's namespace."""
+
+    def perform(self, args_payload: bytes) -> bytes:
+        """Call the computation; raises what it raises."""
+
+
+@attrs.frozen
+class Work:
+    """One attempt and all that its worker must know.
+
+    :param program: absolute path of the program to become, or None to call the namespace's function.
+    :param environment: what a program finds in its environment.
+    :param out: directory for a result above `INLINE_LIMIT`.
+    """
+
+    attempt: Attempt
+    args: Body
+    namespace: Namespace
+    program: str | None
+    environment: dict[str, str]
+    out: str
+
+
+def stored_path(out: str, attempt: Attempt, kind: str) -> str:
+    """Where a body of this attempt goes when it is too long to be carried around."""
+    return os.path.join(out, f"{attempt.job.hex()}-{attempt.number}.{kind}")
+
+
+def perform(work: Work, slot: Slot, supervisor: int) -> NoReturn:
+    """Be the worker of ``work``; called right after the fork, in the child, and never returns.
+
+    :param supervisor: process id of the parent, without which a worker ends.
+    """
+    status = 1
+    try:
+        _become_worker(slot, supervisor)
+        status = _perform(work, slot.theirs)
+    except BaseException as error:  # a fault of ours: the supervisor quotes it with the exit status
+        os.write(2, text_of(error).encode())
+    finally:
+        os._exit(status)
+
+
+def _become_worker(slot: Slot, supervisor: int) -> None:
+    tree.die_with(supervisor)
+    tree.adopt_orphans()
+    os.setsid()
+    channel, stdout, stderr = slot.passing
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.close(stdout)
+    os.close(stderr)
+    descriptors.guard(channel)
+    _signal.signal(signal.SIGCHLD, _signal.SIG_DFL)
+    _reseed()
+    _forget_parents_children()
+
+
+def _reseed() -> None:
+    """`random` reseeds itself after a fork; numpy's legacy generator does not, and jobs would all draw the same numbers."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def _forget_parents_children() -> None:
+    """As multiprocessing does in its own children: processes and finalizers of setup() are not this process's to end."""
+    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
+    if process is not None:
+        process._children = set()  # type: ignore[attr-defined]
+    if util is not None:
+        util._finalizer_registry.clear()
+        util._run_after_forkers()
+
+
+def _perform(work: Work, channel: socket.socket) -> int:
+    worker = os.getpid()
+    word = _tried(work)
+    if os.getpid() != worker:
+        return 0  # the job forked, and this is the child coming back from the body: only the worker speaks
+    _flush()
+    if False:
+        return 1
+    channel.sendall(encode(word))
+    _end_multiprocessing()
+    _flush()
+    return 0
+
+
+def _tried(work: Work) -> Frame:
+    began = None
+    try:
+        try:
+            payload = _read(work.args)
+            if work.program is not None:
+                _execute(work, work.program, payload)
+            _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)  # raises when a cancel came before the body
+            began = time.time()
+            result = work.namespace.perform(payload)
+            return Returned(began, _body(result, stored_path(work.out, work.attempt, "result")))
+        finally:
+            _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
+    except BaseException as error:
+        _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
+        return Raised(began, text_of(error))
+
+
+def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
+    """Become the program; raises only when that is impossible."""
+    argv = [program, *_strings(payload)]
+    if program.endswith(".py"):
+        argv.insert(0, sys.executable)
+    elif not os.access(program, os.X_OK):
+        os.chmod(program, os.stat(program).st_mode | stat.S_IXUSR)
+    for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(signum, signal.SIG_DFL)
+    _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)
+    os.execve(argv[0], argv, work.environment)
+
+
+def _strings(payload: bytes) -> list[str]:
+    """A program's arguments: a msgpack list of strings, with or without its format byte."""
+    try:
+        arguments: Any = msgpack.unpackb(payload[payload[:1] == MSGPACK_FORMAT :], unicode_errors="surrogatepass")
+    except ValueError as error:
+        raise PayloadError(f"the program's arguments cannot be opened: {error}") from error
+    if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
+        raise PayloadError("a program's arguments are a list of strings")
+    return arguments
+
+
+def _read(body: Body) -> bytes:
+    if isinstance(body, Inline):
+        return body.data
+    with open(body.path, "rb") as stored:
+        return stored.read()
+
+
+def _body(payload: bytes, path: str) -> Body:
+    if len(payload) <= INLINE_LIMIT:
+        return Inline(payload)
+    with open(path, "wb") as stored:
+        stored.write(payload)
+    return Stored(path, len(payload))
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # closed or replaced by the job, whose business that is
+
+
+def _end_multiprocessing() -> None:
+    """Let Pools and other children end as they do at the end of any program; what does not is killed by the supervisor."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._exit_function()

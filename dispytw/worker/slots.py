@@ -1,0 +1,66 @@
+"""What belongs to a slot and outlives its jobs: a pair of sockets to hear the worker, and two captures for its output."""
+
+from __future__ import annotations
+
+import socket
+
+import attrs
+
+from dispytw.errors import WireError
+from dispytw.wire.frames import Decoder, Frame
+from dispytw.worker import descriptors
+from dispytw.worker.capture import Capture
+
+
+@attrs.define(eq=False)
+class Slot:
+    """A place for one job at a time.
+
+    :param ours: the supervisor's end of the socket, which never blocks.
+    :param theirs: the worker's end.
+    :param passing: the descriptors that a worker in this slot needs.
+    :param sound: False once the socket carried what nobody should have written; such a slot is not used again.
+    """
+
+    ours: socket.socket
+    theirs: socket.socket
+    stdout: Capture
+    stderr: Capture
+    passing: tuple[int, ...]
+    sound: bool = True
+    _decoder: Decoder = attrs.field(factory=Decoder)
+
+    @classmethod
+    def open(cls, directory: str) -> Slot:
+        """A new slot, whose capture files are in ``directory``."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        for end in (ours, theirs):
+            descriptors.keep(end.fileno())
+        stdout, stderr = Capture.open(directory), Capture.open(directory)
+        return cls(ours, theirs, stdout, stderr, (theirs.fileno(), stdout.descriptor, stderr.descriptor))
+
+    def hear(self) -> list[Frame]:
+        """What the worker said since the last time, all of it."""
+        frames: list[Frame] = []
+        while self.sound:
+            try:
+                received = self.ours.recv(1 << 16)
+                frames += self._decoder.feed(received)
+            except BlockingIOError:
+                break
+            except WireError:
+                self.sound = False
+        return frames
+
+    def renew(self) -> None:
+        """Forget the last job, half a frame of it included."""
+        self._decoder = Decoder()
+
+    def close(self) -> None:
+        """Close everything; nothing may be registered on ``ours`` any more."""
+        for end in (self.ours, self.theirs):
+            descriptors.drop(end.fileno())
+            end.close()
+        self.stdout.close()
+        self.stderr.close()

@@ -1,0 +1,303 @@
+"""The supervisor: the process on a node that owns one computation. Single-threaded, no Twisted, no secret.
+
+It is exec'd by the node's daemon, listens on a Unix socket, is told by the connecting daemon which computation it is (`Setup`), opens the
+bundle, runs the user's setup() once and then forks a worker for each job, so that jobs inherit what setup() left in memory. The loop below
+sleeps in a selector until a frame, a worker's word, a death (SIGCHLD) or a timer comes; the jobs themselves are in `dispytw.worker.jobs`.
+
+A supervisor without its daemon kills its jobs and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import attrs
+
+from dispytw.values import Attempt, Body
+from dispytw.wire.frames import Cancel, Close, Frame, Ready, Setup, SetupFailed, Start
+from dispytw.worker import descriptors, jobfunctions, tree
+from dispytw.worker.daemonlink import DaemonConnection, is_same_user
+from dispytw.worker.jobs import Jobs
+from dispytw.worker.performer import Work
+from dispytw.worker.timers import Timers
+from dispytw.worker.tracebacks import shortened, text_of
+
+#: Seconds in which a daemon must connect, or nobody will.
+_CONNECT_LIMIT = 60.0
+#: Seconds given to what setup() left running when the supervisor ends.
+_END_LIMIT = 5.0
+#: What setup() returns for success (dispy's manual; jobs are always forked from here, so the three mean the same).
+_SUCCESS = (0, 1, 2)
+
+
+@attrs.define(eq=False)
+class Supervisor:
+    """One computation's supervisor.
+
+    :param listener: the listening socket.
+    :param wakeup: becomes readable at every SIGCHLD.
+    """
+
+    listener: socket.socket
+    wakeup: socket.socket
+    timers: Timers = attrs.field(factory=Timers)
+    _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
+    _daemon: DaemonConnection | None = None
+    _namespace: Any = None
+    _jobs: Jobs | None = None
+    _closing: Close | None = None
+
+    def run(self) -> int:
+        """Serve until closed or left alone; returns the process's exit status."""
+        descriptors.keep(self._selector.fileno())  # type: ignore[attr-defined]
+        self._watch(self.listener, self._accept)
+        self._watch(self.wakeup, self._child_ended)
+        self.timers.after(_CONNECT_LIMIT, self._end_if_alone)
+        while self._closing is None or self._jobs:
+            self._turn()
+        return self._end(self._closing)
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(self.timers.wait()):
+            key.data()
+        self.timers.run()
+        if self._daemon is not None and self._daemon.open:
+            self._daemon.flush()
+            self._expect_room(self._daemon)
+
+    def _watch(self, source: Any, call: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, call)
+
+    def _expect_room(self, daemon: DaemonConnection) -> None:
+        if daemon.open:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if daemon.wants_to_write else 0)
+            if self._selector.get_key(daemon.connection).events != events:
+                self._selector.modify(daemon.connection, events, daemon.read)
+
+    def _accept(self) -> None:
+        connection, _ = self.listener.accept()
+        if self._daemon is not None or not is_same_user(connection):
+            connection.close()
+            return
+        self._daemon = daemon = DaemonConnection(connection, self._received, self._daemon_lost)
+        self._watch(connection, daemon.read)
+
+    def _end_if_alone(self) -> None:
+        if self._daemon is None:
+            self._closing = Close(cleanup=False)
+
+    def _daemon_lost(self) -> None:
+        assert self._daemon is not None
+        self._selector.unregister(self._daemon.connection)
+        self._closing = Close(cleanup=False)
+        if self._jobs is not None:
+            self._jobs.kill_all()
+
+    def _child_ended(self) -> None:
+        self.wakeup.recv(4096)
+        if self._jobs is not None:
+            self._jobs.reap()
+
+    def _tell(self, frame: Frame) -> None:
+        if self._daemon is not None:
+            self._daemon.send(frame)
+
+    def _received(self, frame: Frame) -> None:
+        if isinstance(frame, Setup) and self._jobs is None:
+            self._set_up(frame)
+        elif isinstance(frame, Close):
+            self._close(frame)
+        elif self._jobs is None or self._closing is not None:
+            return
+        elif isinstance(frame, Start):
+            self._jobs.start(frame.attempt, frame.args)
+        elif isinstance(frame, Cancel):
+            self._jobs.cancel(frame.attempt)
+
+    def _close(self, close: Close) -> None:
+        self._closing = close
+        if self._jobs is not None:
+            self._jobs.cancel_all()
+
+    def _set_up(self, setup: Setup) -> None:
+        failure = self._tried(setup)
+        if failure is not None:
+            self._tell(SetupFailed(shortened(failure)))
+            self._closing = Close(cleanup=False)
+            return
+        self._jobs = Jobs(
+            tell=self._tell,
+            timers=self.timers,
+            work=partial(_work, setup, self._namespace, _environment(setup)),
+            out=setup.out,
+            spared=frozenset(tree.children()),
+            grace=setup.grace,
+        )
+        gc.collect()
+        gc.freeze()  # a collection in a worker would touch, and so copy, every page of ours
+        self._tell(Ready())
+
+    def _tried(self, setup: Setup) -> str | None:
+        """Why the computation cannot be run here, or None."""
+        try:
+            _enter(setup)
+            from dispytw.worker import namespace
+
+            with open(setup.bundle, "rb") as bundle:
+                self._namespace = namespace.load(bundle.read(), facts={**setup.facts, "dispy_job_path": setup.cwd})
+            return self._called_setup() if self._namespace.has_setup else None
+        except BaseException as error:
+            return text_of(error)
+
+    def _called_setup(self) -> str | None:
+        with _interruptible():
+            returned = self._namespace.setup()
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # is how a cancel arrives, whatever setup() thought of it
+        if isinstance(returned, int) and returned in _SUCCESS:
+            return None
+        return f"setup() returned {returned!r}; 0, 1 or 2 mean success"
+
+    def _end(self, closing: Close) -> int:
+        status = self._cleaned_up() if closing.cleanup else 0
+        self._end_children()
+        if self._daemon is not None:
+            self._daemon.drain(_END_LIMIT)
+        return status
+
+    def _cleaned_up(self) -> int:
+        if self._namespace is None or not self._namespace.has_cleanup:
+            return 0
+        try:
+            with _interruptible():
+                self._namespace.cleanup()
+            return 0
+        except BaseException:
+            traceback.print_exc()
+            return 1
+
+    def _end_children(self) -> None:
+        """End what setup() left running, this time without exceptions."""
+        tracker = _resource_tracker()
+        deadline = monotonic() + _END_LIMIT
+        while not tree.sweep({tracker}) and monotonic() < deadline:
+            self._turn_until(deadline)
+        if tracker:
+            os.waitpid(tracker, 0)
+
+    def _turn_until(self, deadline: float) -> None:
+        self.wakeup.settimeout(max(0.01, deadline - monotonic()))
+        try:
+            self.wakeup.recv(4096)
+        except TimeoutError:
+            pass  # the caller looks at the time
+
+
+def _enter(setup: Setup) -> None:
+    os.makedirs(setup.out, exist_ok=True)
+    os.chdir(setup.cwd)
+    sys.path[0] = setup.cwd
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process.ORIGINAL_DIR = setup.cwd  # type: ignore[attr-defined]
+
+
+class _interruptible:
+    """While setup() and cleanup() run, SIGINT is not blocked, so that what they start does not inherit a blocked one."""
+
+    def __enter__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def __exit__(self, *_: object) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _resource_tracker() -> int:
+    """The process that removes shared memory which setup() did not: told to end, as no one will use any. 0 if there is none."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    tracker: Any = getattr(module, "_resource_tracker", None)
+    if getattr(tracker, "_fd", None) is None or not tracker._pid:
+        return 0
+    os.close(tracker._fd)
+    tracker._fd = None
+    return int(tracker._pid)
+
+
+def _environment(setup: Setup) -> dict[str, str]:
+    """What a program finds in its environment: the facts, and its own directory first in the PATH."""
+    path = setup.cwd + os.pathsep + os.environ.get("PATH", os.defpath)
+    return {**os.environ, **setup.facts, "dispy_job_path": setup.cwd, "PATH": path}
+
+
+def _work(setup: Setup, namespace: Any, environment: dict[str, str], attempt: Attempt, args: Body) -> Work:
+    program = None if setup.program is None else os.path.join(setup.cwd, setup.program)
+    return Work(attempt, args, namespace, program, environment, setup.out)
+
+
+def _listening(path: str) -> socket.socket:
+    """A listening Unix socket; bound from within its directory, as a path on the way to it may be longer than the 107 bytes of an address."""
+    os.chdir(os.path.dirname(path))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.path.basename(path))
+    listener.listen(4)
+    descriptors.keep(listener.fileno())
+    return listener
+
+
+def _hearing_of_children() -> socket.socket:
+    """A socket that becomes readable at every SIGCHLD; SIGINT is blocked from here on."""
+    ours, written = socket.socketpair()
+    for end in (ours, written):
+        end.setblocking(False)
+        descriptors.keep(end.fileno())
+    written_descriptor = written.detach()
+    signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+    signal.set_wakeup_fd(written_descriptor, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    return ours
+
+
+def _buffer_output_by_line() -> None:
+    """What a job has printed is not lost when it crashes; in UTF-8, whatever the node's locale, and file names as they are."""
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program that the daemon executes.
+
+    ``--notice`` names an inherited descriptor: one byte is written to it when the socket listens.
+    """
+    parser = argparse.ArgumentParser(prog="dispytw.worker.supervisor")
+    parser.add_argument("--listen", required=True, help="path of the Unix socket")
+    parser.add_argument("--notice", type=int, default=None, help="descriptor that gets a byte when it listens")
+    options = parser.parse_args(arguments)
+    _buffer_output_by_line()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    tree.adopt_orphans()
+    supervisor = Supervisor(_listening(options.listen), _hearing_of_children())
+    jobfunctions.log_to(2)
+    if options.notice is not None:
+        os.write(options.notice, b"\n")
+        os.close(options.notice)
+    return supervisor.run()
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)

@@ -1,0 +1,102 @@
+"""Another interpreter, standing for a node: a computation goes there in a bundle, calls go in payloads, and what comes back is opened here.
+
+Run as a program it is that interpreter: it reads what `call_there` sends on its standard input and answers on its standard output.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import msgpack
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+@attrs.frozen
+class Failed:
+    """A call that raised there."""
+
+    text: str
+
+
+def call_there(computation: Any, *calls: tuple[Any, ...], **packing: Any) -> list[Any]:
+    """What each call returned, or a `Failed`; setup() runs before them and cleanup() after.
+
+    :param packing: for `pack_computation`.
+    """
+    from dispytw.client.depends import pack_computation
+    from dispytw.wire.payload import open_result, pack_arguments
+
+    shipment = pack_computation(computation, uid=b"u" * 16, **packing)
+    payloads = [pack_arguments(call, {}, shipment.shipped).data for call in calls]
+    with tempfile.TemporaryDirectory() as empty:
+        answer = subprocess.run(
+            [sys.executable, os.path.abspath(__file__)],
+            input=msgpack.packb([shipment.bundle, payloads]),
+            stdout=subprocess.PIPE,
+            cwd=empty,
+            check=True,
+            timeout=60,
+        )
+    return [open_result(value) if ok else Failed(value.decode()) for ok, value in msgpack.unpackb(answer.stdout)]
+
+
+def run_program(files: Mapping[str, str], arguments: tuple[str, ...] = ("program.py",), typed: str | None = None) -> str:
+    """Run a Python program made of these files in a directory of its own; returns what it printed.
+
+    :param typed: what it reads on its standard input.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        for path, text in files.items():
+            place = os.path.join(directory, path)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            with open(place, "w", encoding="utf-8") as file:
+                file.write(textwrap.dedent(text))
+        ran = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": ROOT},
+            input=typed,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+    if ran.returncode:
+        raise AssertionError(ran.stdout)
+    return ran.stdout
+
+
+def _serve() -> None:
+    sys.path[0] = ROOT
+    sys.modules["twisted"] = None  # type: ignore[assignment]  # any import of it raises
+    from dispytw.worker.namespace import load
+
+    bundle, payloads = msgpack.unpackb(sys.stdin.buffer.read())
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    namespace = load(bundle, facts={"dispy_node_name": "elsewhere"})
+    if namespace.has_setup:
+        namespace.setup()
+    results: list[tuple[bool, bytes]] = []
+    for payload in payloads:
+        try:
+            results.append((True, namespace.perform(payload)))
+        except Exception:
+            results.append((False, traceback.format_exc().encode()))
+    if namespace.has_cleanup:
+        namespace.cleanup()
+    with answers:
+        answers.write(msgpack.packb(results))
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,102 @@
+"""How pytest runs these tests.
+
+- A pytest-twisted test leaves the reactor running, and trial cannot start it a second time: trial's and unittest's classes go first.
+- ``--portable`` leaves out the functional tests whose module does not say ``EVERY_PYTHON = True``.
+- A test that tries to leave this machine fails, even if it swallowed the error.
+- Child processes that are left at the end fail the run.
+- When a test with daemons fails, their logs are part of its report.
+"""
+
+from __future__ import annotations
+
+import os
+import unittest
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import loopback
+from tests.functional import daemons
+
+FUNCTIONAL = Path(__file__).parent / "functional"
+
+#: Of each child process that was seen to outlive a test: the first such test.
+outlived: dict[int, str] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--portable", action="store_true", help="of tests/functional, only modules that say EVERY_PYTHON = True"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Trial's way of testing first, whatever order the tests were written in; the order among each kind stays."""
+    if config.getoption("--portable"):
+        left_out = [item for item in items if not _is_portable(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _is_portable(item)]
+    items.sort(key=lambda item: not _is_case(item))
+
+
+def _is_case(item: pytest.Item) -> bool:
+    cls = getattr(item, "cls", None)
+    return cls is not None and issubclass(cls, unittest.TestCase)
+
+
+def _is_portable(item: pytest.Item) -> bool:
+    return FUNCTIONAL not in item.path.parents or getattr(getattr(item, "module", None), "EVERY_PYTHON", False)
+
+
+@pytest.fixture(autouse=True)
+def stays_on_this_machine() -> Iterator[None]:
+    """Fails a test that tried to send something elsewhere."""
+    loopback.trespasses.clear()
+    yield
+    if loopback.trespasses:
+        pytest.fail("; ".join(loopback.trespasses))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.when == "call":
+        logs = daemons.logs_of_the_last_test()
+        if report.failed and logs:
+            report.sections.append(("daemons and programs", logs))
+    if report.when == "teardown":
+        for pid in _children():
+            outlived.setdefault(pid, item.nodeid)
+    return report
+
+
+def _children() -> list[int]:
+    """Pids of this process's children, read from /proc: cheap enough to look after every test."""
+    found = []
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            found += map(int, Path(f"/proc/self/task/{thread}/children").read_text().split())
+        except FileNotFoundError:  # the thread has just ended, or the kernel does not tell
+            pass
+    return found
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails the run if a child process is left, naming it and the first test that it outlived."""
+    left = [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+    _, left = psutil.wait_procs(left, timeout=2)
+    for child in left:
+        after = outlived.get(child.pid, "an unknown test")
+        print(f"\nleft behind: process {child.pid} ({_said_by(child)}), first seen after {after}")
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _said_by(process: psutil.Process) -> str:
+    try:
+        return f"{process.status()}: {' '.join(process.cmdline()) or process.name()}"
+    except psutil.NoSuchProcess:
+        return "gone by now"

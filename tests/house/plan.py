@@ -1,0 +1,86 @@
+"""Where every module stands. A new module of a layered room is written down here, or the laws say so.
+
+Inside a room imports point one way: a mind knows nobody, hands know minds, the mouth knows hands and minds, the door all of them.
+"""
+
+from __future__ import annotations
+
+PACKAGE = "dispytw"
+
+MIND, HANDS, MOUTH, DOOR = range(4)
+LAYER_NAMES = ("mind", "hands", "mouth", "door")
+
+#: Of each layered room, its modules by layer. In the client the mouth is what says dispy's words to the user.
+LAYERS: dict[str, dict[str, int]] = {
+    "scheduler": {
+        **dict.fromkeys(("attendance", "entries", "ledger", "orders", "policy"), MIND),
+        **dict.fromkeys(("dispatcher", "journal"), HANDS),
+        "connections": MOUTH,
+        "tap": DOOR,
+    },
+    "node": {
+        **dict.fromkeys(("bench", "orders"), MIND),
+        **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
+        **dict.fromkeys(("supervision", "supervisorlink"), HANDS),
+        "connections": MOUTH,
+        **dict.fromkeys(("foreground", "service", "tap"), DOOR),
+    },
+    "client": {
+        **dict.fromkeys(("advice", "nodes", "report"), MIND),
+        **dict.fromkeys(("bridge", "callbacks", "dialer", "engine", "job", "keeper"), HANDS),
+        **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
+        **dict.fromkeys(
+            ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
+        ),
+        "cluster": MOUTH,
+    },
+    "discovery": {"beacon": MIND, "udp": HANDS},
+    "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
+}
+
+#: Rooms without layers. Their own laws stand elsewhere.
+UNLAYERED = {"wire", "worker", "cli", "monitor"}
+
+#: What any module may import.
+OPEN_TO_ALL = {"values", "errors", "version", "wire", "discovery"}
+
+#: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
+DOORS_BETWEEN_ROOMS = {
+    "client.session": {
+        "scheduler.connections",
+        "scheduler.dispatcher",
+        "scheduler.ledger",
+        "scheduler.orders",
+        "scheduler.policy",
+    }
+}
+
+#: Who may enter every room, besides the doors.
+MASTER_KEYS = {"cli", "testing"}
+
+#: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
+PURE = {
+    "__future__", "abc", "attr", "attrs", "bisect", "collections", "dataclasses", "enum", "functools", "heapq",
+    "itertools", "math", "msgpack", "operator", "re", "types", "typing",
+}  # fmt: skip
+
+PICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill"}
+
+#: Rooms whose modules run in daemons, except for what only workers and clients import.
+DAEMON_ROOMS = {"wire", "scheduler", "node", "discovery", "relay"}
+NEVER_IN_A_DAEMON = {"wire.payload", "worker"}
+
+#: What runs without Twisted, itself and everything it imports.
+WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.frames", "wire.payload", "worker"}
+
+#: Who may import the reactor, besides the doors.
+REACTOR_OWNERS = {"client.bridge"}
+
+LONGEST_MODULE = 400
+
+#: Modules with no test file of their own, and why.
+NOT_MIRRORED = {
+    "version": "one constant; tests/house/test_metadata.py compares it with the package's",
+    "scheduler.orders": "values without behaviour",
+    "node.orders": "values without behaviour",
+}

@@ -1,0 +1,90 @@
+"""Frames survive the journey, in pieces of any size, and nonsense is refused."""
+
+from __future__ import annotations
+
+import struct
+import unittest
+from typing import get_args
+
+import msgpack
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispytw.errors import WireError
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
+from dispytw.wire import frames
+from dispytw.wire.frames import FRAME_LIMIT, Decoder, Frame, encode
+
+texts = st.text(st.characters())  # lone surrogates too: file names that are no UTF-8
+times = st.floats(0, 2e9)
+attempts = st.builds(Attempt, st.binary(min_size=16, max_size=16), st.integers(1, 2**31))
+bodies = st.one_of(st.builds(Inline, st.binary(max_size=300)), st.builds(Stored, texts, st.integers(0, 2**40)))
+outcomes = st.builds(
+    Outcome,
+    status=st.sampled_from([FINISHED, TERMINATED, CANCELLED]),
+    result=st.none() | bodies,
+    stdout=bodies,
+    stderr=bodies,
+    exception=st.none() | texts,
+    started=st.none() | times,
+    ended=st.none() | times,
+    reason=texts,
+)
+any_frame: st.SearchStrategy[Frame] = st.one_of(
+    st.builds(frames.Setup, texts, texts, st.none() | texts, st.dictionaries(texts, texts, max_size=5), texts, times),
+    st.builds(frames.Start, attempts, bodies),
+    st.builds(frames.Cancel, attempts),
+    st.builds(frames.Close, st.booleans()),
+    st.just(frames.Ready()),
+    st.builds(frames.SetupFailed, texts),
+    st.builds(frames.Started, attempts, times),
+    st.builds(frames.Ended, attempts, outcomes),
+    st.builds(frames.Returned, times, bodies),
+    st.builds(frames.Raised, st.none() | times, texts),
+)
+
+
+def framed(packed: bytes) -> bytes:
+    return struct.pack(">I", len(packed)) + packed
+
+
+class FramesTests(unittest.TestCase):
+    """The laws of `encode` and `Decoder`."""
+
+    @given(st.lists(any_frame, max_size=5), st.lists(st.integers(1, 50), max_size=20))
+    def test_round_trip_in_pieces(self, said: list[Frame], sizes: list[int]) -> None:
+        """What is said is heard, in order, however it is cut."""
+        stream = b"".join(map(encode, said))
+        decoder, heard = Decoder(), []
+        for size in [*sizes, len(stream) + 1]:
+            piece, stream = stream[:size], stream[size:]
+            heard += decoder.feed(piece)
+        self.assertEqual(heard, said)
+
+    def test_every_kind_of_frame_has_its_form(self) -> None:
+        """No kind of frame is missing in the tables, nor in the strategy above."""
+        kinds = set(get_args(Frame))
+        self.assertEqual(kinds, set(frames._FIELDS))
+        self.assertEqual(len(kinds), len(frames._OPENERS))
+
+    @given(st.binary(max_size=200))
+    def test_nonsense_is_a_wire_error(self, packed: bytes) -> None:
+        """Whatever bytes a frame holds, it opens or is refused with WireError."""
+        try:
+            Decoder().feed(framed(packed))
+        except WireError:
+            pass
+
+    def test_frames_that_are_refused(self) -> None:
+        """Wrong codes, counts and types."""
+        for fields in ([], [99], [5, 1], [3, [b"short", 1]], [3, [bytes(16), 0]], [2, [bytes(16), 1], ["p", -1]], [2, [bytes(16), 1], 7],
+                       [8, [bytes(16), 1], [5, None, b"", b"", None, None, None, ""]], [6, 7], [7, [bytes(16), 1], "now"], [[1]], [{}]):  # fmt: skip
+            with self.subTest(fields=fields), self.assertRaises(WireError):
+                Decoder().feed(framed(msgpack.packb(fields)))
+
+    def test_the_limit_holds_at_both_ends(self) -> None:
+        """A frame that is too long is neither sent nor waited for."""
+        with self.assertRaises(WireError):
+            encode(frames.SetupFailed("x" * FRAME_LIMIT))
+        with self.assertRaises(WireError):
+            Decoder().feed(struct.pack(">I", FRAME_LIMIT + 1))

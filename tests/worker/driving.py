@@ -1,0 +1,160 @@
+"""A supervisor driven over its socket, as a daemon would, without Twisted."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from dispytw.values import Attempt, Body, Inline, Outcome, Stored
+from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Start, Started, encode
+from tests.worker.standin import COMMAND
+
+#: Seconds after which a wait for a frame has failed.
+DEADLINE = 20.0
+
+
+def packed(*args: object) -> Inline:
+    """Arguments as the stand-in's payload."""
+    return Inline(pickle.dumps(args))
+
+
+def opened(body: Body | None) -> object:
+    """The result in a payload of the stand-in's."""
+    assert body is not None
+    return pickle.loads(content(body))
+
+
+def content(body: Body) -> bytes:
+    """The bytes of a body, wherever they are."""
+    if isinstance(body, Inline):
+        return body.data
+    with open(body.path, "rb") as stored:
+        return stored.read()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as status:
+            return status.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def word_from(fifo: str) -> str:
+    """What a job writes to the FIFO, waiting for it: by then the job is in its body."""
+    heard = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert select.select([heard], [], [], DEADLINE)[0], "the job never said its word"
+        return os.read(heard, 4096).decode().strip()
+    finally:
+        os.close(heard)
+
+
+class Driver:
+    """A running supervisor, and this process as its daemon."""
+
+    def __init__(
+        self, source: str, program: str | None = None, grace: float = 0.3, command: Sequence[str] = COMMAND
+    ) -> None:
+        self.directory = tempfile.mkdtemp(prefix="supervisor-")
+        self.work, self.out = self.path("work"), self.path("out")
+        os.mkdir(self.work)
+        with open(self.path("bundle"), "w") as bundle:
+            bundle.write(source)
+        self.frames: list[Frame] = []
+        self._decoder = Decoder()
+        self._attempts = 0
+        self._setup = Setup(self.path("bundle"), self.work, program, {"dispy_node_name": "here"}, self.out, grace)
+        self._command = command
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+    def start(self, environment: Mapping[str, str] | None = None) -> Driver:
+        """Start the process, connect, and say Setup."""
+        heard, notice = os.pipe()
+        argv = [*self._command, "--listen", self.path("s"), "--notice", str(notice)]
+        with open(self.path("log"), "wb") as log:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[notice], env=environment
+            )
+        os.close(notice)
+        assert os.read(heard, 1), self.log()
+        os.close(heard)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(self.path("s"))
+        self.say(self._setup)
+        return self
+
+    def log(self) -> str:
+        with open(self.path("log")) as log:
+            return log.read()
+
+    def say(self, *frames: Frame) -> None:
+        self.socket.sendall(b"".join(map(encode, frames)))
+
+    def hear(self, wanted: Callable[[Frame], bool]) -> Frame:
+        """The first frame that is wanted, waiting for it; others are kept for later."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            for position, frame in enumerate(self.frames):
+                if wanted(frame):
+                    return self.frames.pop(position)
+            assert time.monotonic() < deadline, f"got only {self.frames}; log: {self.log()}"
+            received = self.socket.recv(1 << 18)
+            if not received:
+                raise EOFError(f"the supervisor ended; frames {self.frames}; log: {self.log()}")
+            self.frames += self._decoder.feed(received)
+
+    def hear_a(self, kind: type) -> Frame:
+        return self.hear(lambda frame: isinstance(frame, kind))
+
+    def begin(self, *args: object, body: Body | None = None) -> Attempt:
+        """Start a job without waiting for it."""
+        self._attempts += 1
+        attempt = Attempt(b"%016d" % self._attempts, 1)
+        self.say(Start(attempt, packed(*args) if body is None else body))
+        return attempt
+
+    def started(self, attempt: Attempt) -> float:
+        frame = self.hear(lambda frame: isinstance(frame, Started) and frame.attempt == attempt)
+        assert isinstance(frame, Started)
+        return frame.started
+
+    def outcome(self, attempt: Attempt) -> Outcome:
+        frame = self.hear(lambda frame: isinstance(frame, Ended) and frame.attempt == attempt)
+        assert isinstance(frame, Ended)
+        return frame.outcome
+
+    def run(self, *args: object, body: Body | None = None) -> Outcome:
+        """Run one job to its end."""
+        return self.outcome(self.begin(*args, body=body))
+
+    def cancel(self, attempt: Attempt) -> None:
+        self.say(Cancel(attempt))
+
+    def stored(self, name: str, data: bytes) -> Stored:
+        with open(self.path(name), "wb") as stored:
+            stored.write(data)
+        return Stored(self.path(name), len(data))
+
+    def stop(self) -> None:
+        """End the supervisor, as a daemon that disappears does, and remove everything."""
+        if self.process is not None:
+            self.socket.close()
+            try:
+                self.process.wait(DEADLINE)
+            finally:
+                self.process.kill()
+                self.process.wait()
+        shutil.rmtree(self.directory)

@@ -1,0 +1,65 @@
+"""A namespace in a few lines, for tests of processes rather than of shipping: the bundle is Python source that defines ``compute``.
+
+Run as a program it is the supervisor with this module in the place of `dispytw.worker.namespace`, and without Twisted.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from dispytw.errors import PayloadError
+
+
+class Namespace:
+    """One computation's names."""
+
+    def __init__(self, source: str, facts: dict[str, object]) -> None:
+        from dispytw.worker.jobfunctions import NAMES
+
+        self.names: dict[str, Any] = {**NAMES, **facts, "__name__": "__main__"}
+        exec(compile(source, "computation.py", "exec"), self.names)
+        self.has_setup = "setup" in self.names
+        self.has_cleanup = "cleanup" in self.names
+
+    def setup(self) -> object:
+        return self.names["setup"]()
+
+    def cleanup(self) -> None:
+        self.names["cleanup"]()
+
+    def perform(self, args_payload: bytes) -> bytes:
+        try:
+            args = pickle.loads(args_payload)
+        except Exception as error:
+            raise PayloadError("the job's arguments cannot be opened here") from error
+        result = self.names["compute"](*args)
+        try:
+            return pickle.dumps(result)
+        except Exception as error:
+            raise PayloadError("the job's result cannot be pickled") from error
+
+
+#: The command that runs a supervisor with this namespace.
+COMMAND = (sys.executable, os.path.abspath(__file__))
+
+
+def load(bundle: bytes, *, facts: dict[str, object]) -> Namespace:
+    return Namespace(bundle.decode(), facts)
+
+
+if __name__ == "__main__":
+    sys.modules["twisted"] = None  # type: ignore[assignment]  # any import of it raises
+    import dispytw.worker
+    from tests.worker import standin
+
+    sys.modules["dispytw.worker.namespace"] = standin
+    dispytw.worker.namespace = standin  # type: ignore[attr-defined]
+    from dispytw.worker.supervisor import main
+
+    os._exit(main())

@@ -1,0 +1,69 @@
+"""Captures keep the head and count the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import unittest
+
+from dispytw.values import EMPTY, INLINE_LIMIT, Inline, Stored
+from dispytw.worker.capture import Capture
+
+
+class CaptureTests(unittest.TestCase):
+    """One capture with a cap of 100,000 bytes."""
+
+    def setUp(self) -> None:
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.capture = Capture.open(self.directory, cap=100_000)
+        self.addCleanup(self.capture.close)
+
+    def _write(self, data: bytes) -> None:
+        os.write(self.capture.descriptor, data)
+
+    def _take(self) -> Inline | Stored:
+        return self.capture.take(os.path.join(self.directory, "taken"))
+
+    def test_short_output_is_inline_and_taken_once(self) -> None:
+        """What was written, and then nothing."""
+        self._write(b"out")
+        self.assertEqual(self._take(), Inline(b"out"))
+        self.assertEqual(self._take(), EMPTY)
+        self._write(b"next")
+        self.assertEqual(self._take(), Inline(b"next"))
+
+    def test_long_output_is_a_file(self) -> None:
+        """Beyond the inline limit it is copied out, whole."""
+        self._write(b"o" * (INLINE_LIMIT + 1))
+        taken = self._take()
+        assert isinstance(taken, Stored)
+        self.assertEqual(taken.size, INLINE_LIMIT + 1)
+        with open(taken.path, "rb") as stored:
+            self.assertEqual(stored.read(), b"o" * (INLINE_LIMIT + 1))
+
+    def test_the_head_is_kept_however_often_it_is_cut(self) -> None:
+        """Writers go on behind each cut; the file never grows past the cap for long, and the sum is counted."""
+        for letter in (b"a", b"b", b"c"):
+            self._write(letter * 80_000)
+            self.assertLessEqual(self.capture.cut(), 100_000)
+        taken = self._take()
+        assert isinstance(taken, Stored)
+        with open(taken.path, "rb") as stored:
+            self.assertEqual(
+                stored.read(),
+                b"a" * 80_000 + b"b" * 20_000 + b"\n[at least 140000 bytes of output beyond this point were dropped]\n",
+            )
+        self._write(b"next")
+        self.assertEqual(self._take(), Inline(b"next"))
+
+    def test_the_tail(self) -> None:
+        """The last bytes, or all when there are fewer."""
+        self._write(b"123456789")
+        self.assertEqual(self.capture.tail(3), b"789")
+        self.assertEqual(self.capture.tail(30), b"123456789")
+
+    def test_nothing_is_left_in_the_directory(self) -> None:
+        """A capture has no name there."""
+        self.assertEqual(os.listdir(self.directory), [])
