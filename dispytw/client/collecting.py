@@ -54,6 +54,7 @@ class Collection:
     _stored: set[str] = attrs.field(factory=set)
     _unshippable: dict[str, str] = attrs.field(factory=dict)
     _touched: set[str] = attrs.field(factory=set)
+    _pending: list[tuple[References, Scope]] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.modules = WholeModules(self._is_withheld)
@@ -123,10 +124,18 @@ class Collection:
         """A function by value runs in the namespace, so what it uses must be there."""
         found = references(function.__code__, definition=False)
         self._touched |= found.names.keys()
-        self._follow(found, Scope.of(function))
+        self._pending.append((found, Scope.of(function)))
         return True
 
     # The result
+
+    def follow(self) -> None:
+        """Collect what everything collected so far refers to, until there is nothing new.
+
+        :raises ShippingError: when one name stands for two things, or a function cannot be sent.
+        """
+        while self._pending:
+            self._follow(*self._pending.pop(0))
 
     def check(self) -> None:
         """See whether all of it can be sent.
@@ -294,7 +303,7 @@ class Collection:
     def _add_source(self, name: str, value: Any, text: Source, scope: Scope) -> None:
         found = references(text.compiled())
         self._add(name, value, text, scope.module, frozenset(found.eager), frozenset(found.names))
-        self._follow(found, scope)
+        self._pending.append((found, scope))
 
     def _add(
         self,

@@ -47,7 +47,7 @@ def top_source(name: str, value: Any, module_globals: Mapping[str, Any]) -> Sour
     """
     function = inspect.unwrap(value)
     at_home = isinstance(function, FunctionType) and function.__globals__ is module_globals
-    file = _file(_filename(module_globals) or (function.__code__.co_filename if at_home else ""), module_globals)
+    file = _file(_filename(module_globals) or _typed_in(function, module_globals), module_globals)
     statement = None if file is None else _last_binding(file.tree.body, name)
     if file is None or statement is None or not _makes(statement, function, value):
         return None
@@ -109,6 +109,17 @@ def _filename(module_globals: Mapping[str, Any]) -> str:
     return os.path.abspath(filename) if isinstance(filename, str) and filename.endswith((".py", ".pyw")) else ""
 
 
+def _typed_in(value: Any, module_globals: Mapping[str, Any]) -> str:
+    """The name that an interactive session gave to the text of a function, or of a class with methods."""
+    functions = vars(value).values() if isinstance(value, type) else [value]
+    for function in functions:
+        if isinstance(function, FunctionType) and function.__globals__ is module_globals:
+            filename = function.__code__.co_filename
+            if linecache.getlines(filename):
+                return filename
+    return ""
+
+
 def _file(filename: str, module_globals: Mapping[str, Any]) -> _File | None:
     lines = linecache.getlines(filename, dict(module_globals)) if filename else []
     return _parsed(filename, tuple(lines)) if lines else None
@@ -132,7 +143,8 @@ def _futures(module_globals: Mapping[str, Any]) -> int:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    return min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
+    lines: list[int] = [statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))]
+    return min(lines)
 
 
 def _makes(statement: ast.stmt, function: Any, value: Any) -> bool:

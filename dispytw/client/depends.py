@@ -149,6 +149,7 @@ def _collected(called: dict[str, Any], depends: _Depends) -> tuple[Collection, b
         for thing in depends.definitions.values():
             collection.give(thing)
         roles = {what: _role(function, collection) for what, function in called.items()}
+        collection.follow()
         if not collection.wanted_whole:
             collection.check()
             return collection, packed_code(collection, **roles)

@@ -62,7 +62,10 @@ class Dialer:
 
     def _connected(self, link: Any) -> None:
         self._dialling = None
-        self.state = "connected"
+        if link is None and self.node is None:
+            self._dial_later()  # greeted, and not wanted: whoever did not want it has said why
+        else:
+            self.state = "connected"
 
     def introduced(self, node: bytes) -> None:
         """The node has said what it is: the next failure is a first one."""

@@ -81,9 +81,19 @@ class Keeper:
         self._kept.leave()
         self._write(f"left with {left} jobs unfinished: those not sent are Cancelled ('never sent'), those sent were cancelled")
         self._kept.drain(threading.Event(), LEAVING)
+        _flush()
         os._exit(130)
 
     @staticmethod
     def _write(line: str) -> None:
         sys.stderr.write(f"dispytw: {line}\n")
         sys.stderr.flush()
+
+
+def _flush() -> None:
+    """What the program has printed must not be lost because the process ends without unwinding."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # closed, or gone with whoever read it

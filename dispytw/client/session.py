@@ -153,6 +153,9 @@ class Session:
         dialer.users.add(cluster)
         if dialer.node is not None and dialer.node in self.dispatcher.links:
             self.dispatcher.do(self.ledger.wanted(cluster, dialer.node))
+            for link in self._links:
+                if link.uid == dialer.node:
+                    link.quicken(self._introduction_for(dialer).heartbeat)
 
     def submit(self, cluster: bytes, job: bytes, body: Body, handle: Any) -> None:
         """Queue a job.
@@ -219,6 +222,10 @@ class Session:
     def _build_link(self, target: Target, peer: Any) -> ConnectionFromNode | None:
         dialer = self._dialers.get(target)
         if dialer is None:
+            return None
+        if peer.role != "node":
+            dialer.state = f"it is no node but a {peer.role}"
+            self._refused(dialer, dialer.state)
             return None
         if peer.uid in self.dispatcher.links:
             self._same_node(dialer, peer.uid)

@@ -64,6 +64,7 @@ class ShippedCode:
         late = Collection(home=base.home, homes=base.homes, wholes=base.wholes, explicit=base.explicit, base=base)
         if not late.finds(thing):
             return None
+        late.follow()
         late.check()
         return Packed(packed_code(late), late.python)
 

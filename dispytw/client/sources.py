@@ -56,6 +56,9 @@ def find_module(name: str) -> Place | None:
         spec = importlib.machinery.PathFinder.find_spec(name, list(package.path or ()) if package else None)
     except (ImportError, ValueError):
         return None
+    except KeyError:  # a package without __init__ inside one that is not loaded: importlib wants that loaded first
+        inner = [os.path.join(directory, name[len(parent) + 1 :]) for directory in (package.path or () if package else ())]
+        return _place(None, filter(os.path.isdir, inner))
     return None if spec is None else _place(spec.origin if spec.has_location else None, spec.submodule_search_locations)
 
 

@@ -113,7 +113,11 @@ class Bench:
 
     def holder_name(self) -> str:
         """Who holds the node, for people; empty when it is free."""
-        return self._clients[self.holder].name if self.holder is not None else ""
+        return self.name_of(self.holder) if self.holder is not None else ""
+
+    def name_of(self, client: bytes) -> str:
+        """What a client that has connected calls itself."""
+        return self._clients[client].name
 
     # Computations.
     def opened(self, client: bytes, computation: Computation, complete: bool) -> list[Order]:

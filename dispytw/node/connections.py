@@ -83,10 +83,13 @@ class ConnectionFromScheduler(StreamingLink):
     @ask.Introduce.responder
     def introduce(self, version: str, python: list[int], name: str, heartbeat: float) -> dict[str, Any]:
         if _major(version) != _major(self._facts.version):
-            raise VersionError(f"this node runs dispytw {self._facts.version}, the client {version}: install the same on both")
-        if self._heartbeats is None:
-            self._heartbeats = Heartbeats(self._clock, self._now, self, min(max(heartbeat, 0.05), 600.0))
-        self._steward.attached(self.client, name, self)
+            error = VersionError(f"this node runs dispytw {self._facts.version}, the client {version}: install the same on both")
+            log.warn("refused {name} at {host}: {error}", name=name, host=self.peer_host, error=error)
+            raise error
+        first = self._heartbeats is None
+        self._beat(min(max(heartbeat, 0.05), 600.0))
+        if first:
+            self._steward.attached(self.client, name, self)
         facts = self._facts
         return {
             "incarnation": facts.incarnation,
@@ -98,6 +101,11 @@ class ConnectionFromScheduler(StreamingLink):
             "pid": facts.pid,
             "holder": self._steward.bench.holder_name(),
         }
+
+    def _beat(self, interval: float) -> None:
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
+        self._heartbeats = Heartbeats(self._clock, self._now, self, interval)
 
     @ask.Reconcile.responder
     def reconcile(self, attempts: list[Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""The launcher: the node's hands for processes. It starts a supervisor for each computation, passes jobs and cancels on, and tells what happens.
+"""The launcher: the node's hands for processes.
 
-It knows no slots and keeps no outcomes: which attempts have ended is the bench's knowledge. What it does promise is that `LauncherEvents.supervisor_ended` is the
-last event of every launch, and that by then no process of that computation is left.
+It starts a supervisor for each computation, passes jobs and cancels on, and tells what happens. It knows no slots and keeps no outcomes:
+which attempts have ended is the bench's knowledge. What it does promise is that `LauncherEvents.supervisor_ended` is the last
+event of every launch, and that by then no process of that computation is left.
 """
 
 from __future__ import annotations

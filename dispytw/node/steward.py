@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
-from dispytw.errors import StreamError
+from dispytw.errors import NodeHeldError, StreamError
 from dispytw.node import orders as o
 from dispytw.node.bench import Bench
 from dispytw.values import INLINE_LIMIT, TERMINATED, Attempt, Body, Computation, File, Outcome, Stored
@@ -126,6 +126,7 @@ class Steward:
         self._in_thread = in_thread
         self._links: dict[bytes, ClientLink] = {}
         self._bodies: dict[Attempt, Body] = {}
+        self._args: dict[Attempt, Body] = {}
         self._outboxes: defaultdict[bytes, _Outbox] = defaultdict(_Outbox)
         self._flushing: Any = None
         self._timer: Any = None
@@ -154,7 +155,12 @@ class Steward:
         :raises RefusedError: the computation cannot run here.
         """
         missing = self._files.missing((computation.bundle, *computation.files))
-        self.do(self.bench.opened(client, computation, not missing))
+        try:
+            orders = self.bench.opened(client, computation, not missing)
+        except NodeHeldError as error:
+            log.info("{client} has to wait for this node: {error}", client=self.bench.name_of(client), error=error)
+            raise
+        self.do(orders)
         return [file.digest for file in missing]
 
     def close_computation(self, client: bytes, computation: bytes) -> None:
@@ -254,7 +260,9 @@ class Steward:
         self._in_thread(self._files.lay_out, computation).addCallbacks(laid_out, failed)
 
     def _start(self, order: o.Start) -> None:
-        self.launcher.start(order.computation, [(attempt, self._bodies.pop(attempt)) for attempt in order.attempts])
+        started = [(attempt, self._bodies.pop(attempt)) for attempt in order.attempts]
+        self._args.update((attempt, body) for attempt, body in started if isinstance(body, Stored))
+        self.launcher.start(order.computation, started)
 
     def _stop(self, order: o.Stop) -> None:
         self.launcher.cancel(order.computation, order.attempt)
@@ -299,6 +307,8 @@ class Steward:
         self._flush_soon()
 
     def _tell_ended(self, order: o.TellEnded) -> None:
+        if order.attempt in self._args:
+            self._delete([self._args.pop(order.attempt)])
         self._outboxes[order.client].ended.append((order.attempt, order.outcome))
         self._flush_soon()
 

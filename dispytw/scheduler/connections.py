@@ -94,10 +94,20 @@ class ConnectionFromNode(StreamingLink):
     # The link's life.
     def link_opened(self) -> None:
         """Say who we are; nothing else is said before the node has answered."""
+        self._introduce().addCallback(self._introduced_to).addErrback(self._not_introduced)
+
+    def _introduce(self) -> Deferred[dict[str, Any]]:
         me = self._introduction
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
         self._heartbeats = Heartbeats(self._clock, self._now, self, me.heartbeat)
-        asked = self.ask(ask.Introduce, version=me.version, python=me.python, name=me.name, heartbeat=me.heartbeat)
-        asked.addCallback(self._introduced_to).addErrback(self._not_introduced)
+        return self.ask(ask.Introduce, version=me.version, python=me.python, name=me.name, heartbeat=me.heartbeat)
+
+    def quicken(self, heartbeat: float) -> None:
+        """A cluster wants signs of life more often than was agreed."""
+        if self._introduced and heartbeat < self._introduction.heartbeat:
+            self._introduction = attrs.evolve(self._introduction, heartbeat=heartbeat)
+            self._introduce().addErrback(lambda failure: self._dispatcher.unexpected(failure, self))
 
     def _introduced_to(self, answer: dict[str, Any]) -> None:
         facts = NodeFacts(

@@ -203,7 +203,7 @@ class Dispatcher:
                 continue
             body = self._customer.body_of(order.attempt.job)
             if body.size > INLINE_LIMIT:
-                ensureDeferred(self._send_large(link, order, body)).addErrback(self._unexpected, link)
+                ensureDeferred(self._send_large(link, order, body)).addErrback(self.unexpected, link)
             else:
                 batches[order.cluster, order.generation].append((order.attempt, body, None))
         for (cluster, generation), jobs in batches.items():
@@ -237,15 +237,15 @@ class Dispatcher:
             for attempt, reason in pairs:
                 self.do(self.ledger.refused(node, attempt, reason, self._now()))
 
-        link.run_jobs(cluster, generation, jobs).addCallbacks(refused, self._unexpected, errbackArgs=(link,))
+        link.run_jobs(cluster, generation, jobs).addCallbacks(refused, self.unexpected, errbackArgs=(link,))
 
     def _cancel(self, node: bytes, attempts: list[Attempt]) -> None:
         link = self.links.get(node)
         sent = [attempt for attempt in attempts if attempt not in self._underway]
         if link is not None and sent:
-            link.cancel_jobs(sent).addErrback(self._unexpected, link)
+            link.cancel_jobs(sent).addErrback(self.unexpected, link)
 
-    def _unexpected(self, failure: Any, link: NodeLink) -> None:
+    def unexpected(self, failure: Any, link: NodeLink) -> None:
         """An ask failed: if not with its link, then the two ends no longer agree; a new link begins with a reconcile."""
         if not failure.check(ConnectionClosed):
             log.failure("an ask failed in a way that its command does not know", failure)
@@ -258,7 +258,7 @@ class Dispatcher:
             if self.links.get(order.node) is link:
                 self.do(self.ledger.reconciled(order.node, answer[0], answer[1], self._now()))
 
-        link.reconcile(order.attempts).addCallback(reconciled).addErrback(self._unexpected, link)
+        link.reconcile(order.attempts).addCallback(reconciled).addErrback(self.unexpected, link)
 
     def _allocate(self, order: o.Allocate) -> None:
         def allocated(cpus: int) -> None:
@@ -272,7 +272,7 @@ class Dispatcher:
     def _prepare(self, order: o.Prepare) -> None:
         link = self.links.get(order.node)
         if link is not None:
-            ensureDeferred(self._prepared(link, order)).addErrback(self._unexpected, link)
+            ensureDeferred(self._prepared(link, order)).addErrback(self.unexpected, link)
 
     async def _prepared(self, link: NodeLink, order: o.Prepare) -> None:
         try:
@@ -293,7 +293,7 @@ class Dispatcher:
     def _release(self, order: o.Release) -> None:
         link = self.links.get(order.node)
         if link is not None:
-            link.close_computation(order.cluster).addErrback(self._unexpected, link)
+            link.close_computation(order.cluster).addErrback(self.unexpected, link)
 
     def _show_running(self, order: o.ShowRunning) -> None:
         self._customer.show_running(order.job, order.node, order.started)

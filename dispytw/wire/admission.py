@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import attrs
@@ -13,7 +14,8 @@ ADDRESS_RATE, ADDRESS_BURST = 10.0, 40.0
 TOTAL_RATE, TOTAL_BURST = 40.0, 120.0
 #: Addresses that are remembered.
 MOST_ADDRESSES = 4096
-#: Connections that have not greeted yet, at most; one costs about 60 KiB with its TLS.
+#: Connections that have not greeted yet, at most. More than a reactor accepts in two turns (100 or so), so that the first word of
+#: a good client is read before enough others have come to push it out.
 MOST_STRANGERS = 256
 #: Seconds between two log lines about one address.
 QUIET = 10.0
@@ -97,37 +99,44 @@ def _remember(table: OrderedDict[str, Stranger], key: str, value: Stranger) -> N
 
 
 class Lobby(Generic[Stranger]):
-    """Where strangers wait until they have greeted: so many, and then the longest silent goes.
+    """Where strangers wait until they have greeted: so many, and then one must go for each that comes.
 
-    A stranger whose hello has been admitted (it took a token, so there are few) goes only when nobody is silent.
+    The first to go is the longest here of those who have said nothing at all, then of those whose hello has not come. A stranger whose
+    hello has been admitted (it took a token, so there are few) goes only when there is nobody else.
 
     :param most: places.
+    :param has_spoken: whether a stranger has said anything.
     """
 
-    def __init__(self, most: int = MOST_STRANGERS) -> None:
+    def __init__(self, has_spoken: Callable[[Stranger], bool], most: int = MOST_STRANGERS) -> None:
+        self._has_spoken = has_spoken
         self._most = most
-        self._silent: dict[Stranger, None] = {}
+        self._waiting: dict[Stranger, None] = {}
         self._greeting: dict[Stranger, None] = {}
 
     def __len__(self) -> int:
-        return len(self._silent) + len(self._greeting)
+        return len(self._waiting) + len(self._greeting)
 
     def enter(self, stranger: Stranger) -> Stranger | None:
         """A stranger has come; the one who must go for it, if any."""
         pushed = None
         if len(self) >= self._most:
-            pushed = next(iter(self._silent or self._greeting))
+            pushed = self._least_promising()
             self.leave(pushed)
-        self._silent[stranger] = None
+        self._waiting[stranger] = None
         return pushed
+
+    def _least_promising(self) -> Stranger:
+        silent = (stranger for stranger in self._waiting if not self._has_spoken(stranger))
+        return next(silent, next(iter(self._waiting or self._greeting)))
 
     def greets(self, stranger: Stranger) -> None:
         """Its hello has been admitted."""
-        if stranger in self._silent:
-            del self._silent[stranger]
+        if stranger in self._waiting:
+            del self._waiting[stranger]
             self._greeting[stranger] = None
 
     def leave(self, stranger: Stranger) -> None:
         """It is a stranger no more, or gone; said of one who has left, it changes nothing."""
-        self._silent.pop(stranger, None)
+        self._waiting.pop(stranger, None)
         self._greeting.pop(stranger, None)

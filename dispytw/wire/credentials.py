@@ -1,7 +1,8 @@
 """Secrets: where they come from, how they are stretched, and the file that a user's own processes share.
 
-A secret comes from a file, a systemd credential, the environment or an argument, in this order; with none of them it is the user's
-own file, made at first use. Generated secrets hold 160 bits and skip the stretch; any other goes through scrypt (RFC 7914), once a process.
+A secret comes from a file, a systemd credential, the environment or an argument, in this order; with none of them it is the
+user's own file, made at first use. Generated secrets hold 160 bits and skip the stretch; any other goes through scrypt
+(RFC 7914), once in a process.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import functools
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Mapping
@@ -19,7 +21,11 @@ import attrs
 
 from dispytw.errors import AuthError
 
+#: Bytes of the longest secret.
+LONGEST = 4096
+
 _GENERATED = "dtw1-"
+_GENERATED_FORM = re.compile(rb"dtw1-[a-z2-7]{32}")
 _SALT = b"dispytw secret, stretched once"
 
 
@@ -40,6 +46,7 @@ class Insecure:
 
 INSECURE = Insecure()
 
+#: What an end proves, and wants proved. Certificates will stand beside these.
 Credential = Union[Secret, Insecure]
 
 
@@ -48,44 +55,55 @@ def new_secret() -> str:
     return _GENERATED + base64.b32encode(secrets.token_bytes(20)).decode("ascii").lower()
 
 
-@functools.lru_cache(maxsize=64)
-def _stretched(secret: bytes) -> bytes:
-    if secret.startswith(_GENERATED.encode()) and len(secret) == len(_GENERATED) + 32:
-        return hashlib.sha256(_SALT + secret).digest()
-    return hashlib.scrypt(secret, salt=_SALT, n=2**15, r=8, p=1, maxmem=2**26, dklen=32)
-
-
 def secret_credential(secret: str) -> Secret:
-    """The credential that a secret makes.
+    """The credential that a secret makes; the first time takes about 0.1 s, unless it was generated.
 
     :raises ValueError: for an empty one.
     """
     if not secret:
         raise ValueError("the secret is empty")
-    return Secret(_stretched(secret.encode("utf-8", "surrogateescape")))
+    return Secret(stretch(secret.encode("utf-8", "surrogateescape")))
 
 
+@functools.lru_cache(maxsize=64)
+def stretch(secret: bytes) -> bytes:
+    """A key of 32 bytes that is slow to guess: scrypt for what people make up, one hash for what was generated."""
+    if _GENERATED_FORM.fullmatch(secret):
+        return hashlib.sha256(_SALT + secret).digest()
+    return hashlib.scrypt(secret, salt=_SALT, n=2**15, r=8, p=1, maxmem=2**26, dklen=32)
+
+
+# Files.
 def read_secret_file(path: str) -> str:
-    """The secret in a file that nobody else may read.
+    """The secret in a file that nobody else may read; one newline at its end is no part of it.
 
-    :raises AuthError: when others may, or the file is empty.
+    :raises AuthError: when it belongs to another user, others may read it, or it holds no secret.
+    :raises OSError: when it cannot be read.
     """
-    with open(path, encoding="utf-8") as file:
+    return _read(path, forbidden=0o077)
+
+
+def _read(path: str, forbidden: int) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         found = os.fstat(file.fileno())
         if found.st_uid not in (os.geteuid(), 0):
             raise AuthError(f"{path} belongs to another user: a secret must be in a file of your own")
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        if stat.S_IMODE(found.st_mode) & forbidden:
             raise AuthError(f"{path} can be read by others: chmod 600 {path}")
-        secret = file.read(4096)
+        secret = file.read(LONGEST + 1)
     secret = secret[:-1] if secret.endswith("\n") else secret
     if not secret:
         raise AuthError(f"{path} is empty: write a secret into it")
+    if len(secret) > LONGEST:
+        raise AuthError(f"{path} is longer than {LONGEST} characters: is it the right file?")
     return secret
 
 
 def user_secret_path(environ: Mapping[str, str] = os.environ) -> str:
-    """$XDG_CONFIG_HOME/dispytw/secret, or the same below ~/.config."""
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    """$XDG_CONFIG_HOME/dispytw/secret, or the same below ~/.config; a relative $XDG_CONFIG_HOME does not count, as XDG demands."""
+    config = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(config):
+        config = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     return os.path.join(config, "dispytw", "secret")
 
 
@@ -93,6 +111,7 @@ def user_secret(environ: Mapping[str, str] = os.environ) -> str:
     """The secret that all processes of this user share; made at first use, so that two first users agree.
 
     :raises AuthError: when others may read it.
+    :raises OSError: when it can be neither read nor made.
     """
     path = user_secret_path(environ)
     if not os.path.exists(path):
@@ -101,12 +120,15 @@ def user_secret(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def _make_secret_file(path: str) -> None:
+    """A file is written whole under a name of its own, then linked: there is never half a secret to be read."""
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     mine = f"{path}.{secrets.token_hex(8)}"
     descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(new_secret() + "\n")
     try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(new_secret() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.link(mine, path)
     except FileExistsError:
         pass  # another first user was faster: its secret is the one
@@ -114,23 +136,28 @@ def _make_secret_file(path: str) -> None:
         os.unlink(mine)
 
 
+# Choice.
 def explicit_secret(argument: str = "", file: str | None = None, environ: Mapping[str, str] = os.environ) -> str | None:
     """The secret that somebody has chosen, or None.
 
     :param argument: given on a command line or by a program; the last that counts.
     :param file: path of a file; the first that counts.
     :raises AuthError: when a file that was named can be read by others, or is empty.
+    :raises OSError: when it cannot be read.
     """
-    systemd = os.path.join(environ.get("CREDENTIALS_DIRECTORY", ""), "dispytw_secret")
     if file:
         return read_secret_file(file)
+    systemd = os.path.join(environ.get("CREDENTIALS_DIRECTORY", ""), "dispytw_secret")
     if environ.get("CREDENTIALS_DIRECTORY") and os.path.exists(systemd):
-        return read_secret_file(systemd)
+        return _read(systemd, forbidden=0o007)  # systemd lets a service's user read by an ACL, whose mask shows as group bits
     if environ.get("DISPYTW_SECRET_FILE"):
         return read_secret_file(environ["DISPYTW_SECRET_FILE"])
     return environ.get("DISPYTW_SECRET") or argument or None
 
 
 def credential_from(argument: str = "", file: str | None = None, environ: Mapping[str, str] = os.environ) -> Secret:
-    """The credential of whoever names no certificate: an explicit secret, or else the user's own."""
+    """The credential of whoever names no certificate: an explicit secret, or else the user's own.
+
+    Parameters and errors are those of `explicit_secret`.
+    """
     return secret_credential(explicit_secret(argument, file, environ) or user_secret(environ))

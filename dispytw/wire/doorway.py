@@ -26,7 +26,7 @@ from dispytw.wire.admission import MOST_STRANGERS, Admission, Lobby
 from dispytw.wire.credentials import Credential, Secret
 from dispytw.wire.greeting import Greeting, Opened, Refused
 from dispytw.wire.refusals import cut_short, explain, too_slow
-from dispytw.wire.tls import exporter, under_tls
+from dispytw.wire.tls import exporter, has_begun, under_tls
 
 log = Logger()
 
@@ -220,6 +220,10 @@ class _AcceptingDoorway(Doorway):
     def admits(self) -> bool:
         return self._door.admits(self, self._where[0])
 
+    def has_spoken(self) -> bool:
+        """Whether anything has come: under TLS, whether its handshake has begun; else it goes by time alone."""
+        return self._me.secure and (self._began or has_begun(self.transport))
+
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._door.left(self)
         super().connectionLost(reason)
@@ -268,7 +272,7 @@ class DoorwayServerFactory(Factory):
         self.clock = clock
         self._now = now
         self._admission = Admission(now())
-        self._lobby: Lobby[_AcceptingDoorway] = Lobby(most)
+        self._lobby: Lobby[_AcceptingDoorway] = Lobby(_AcceptingDoorway.has_spoken, most)
 
     def buildProtocol(self, addr: Any) -> Any:
         """Twisted's name."""
@@ -284,10 +288,10 @@ class DoorwayServerFactory(Factory):
         return len(self._lobby)
 
     def entered(self, doorway: _AcceptingDoorway) -> None:
-        """A stranger has come; when there are too many, the longest silent goes."""
+        """A stranger has come; when there are too many, one must go."""
         pushed = self._lobby.enter(doorway)
         if pushed is not None:
-            pushed.drop(WireError("too many connections have not greeted, and it was the longest silent"))
+            pushed.drop(WireError("too many connections have not greeted, and this one must go"))
 
     def admits(self, doorway: _AcceptingDoorway, host: str) -> bool:
         """Whether its hello may be answered."""
@@ -322,30 +326,48 @@ def connect(
     :returns: the open link, or None where ``build_link`` wanted none. Fails with `AuthError`, `VersionError`, `WireError`, or
         with Twisted's errors of connecting; may be cancelled.
     """
-    dialled: list[Doorway] = []
+    dialling = _Dialling(Self(credential, uid, role), build_link, reactor)
+    dialling.begin(_endpoint(reactor, host, port, timeout))
+    return dialling.done
 
-    def hang_up(given_up: Deferred[Any]) -> None:
-        given_up.errback(CancelledError())
-        connecting.cancel()
-        for doorway in dialled:
+
+class _Dialling(Factory):
+    """One call of `connect`; a name with several addresses may bring several connections, of which one is kept."""
+
+    noisy = False
+
+    def __init__(self, me: Self, build_link: BuildLink, clock: Any) -> None:
+        self.done: Deferred[Any] = Deferred(lambda _: self._hang_up())
+        self._me = me
+        self._build_link = build_link
+        self._clock = clock
+        self._doorways: list[Doorway] = []
+
+    def begin(self, endpoint: Any) -> None:
+        """Dial."""
+        self._connecting = endpoint.connect(under_tls(self, False, self._clock) if self._me.secure else self)
+        self._connecting.addErrback(self._fire)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Twisted's name: there is a connection."""
+        doorway = Doorway(self._me, True, self._build_link, self._clock, lambda result: self._ended(doorway, result))
+        self._doorways.append(doorway)
+        return doorway
+
+    def _ended(self, doorway: Doorway, result: Any) -> None:
+        self._doorways.remove(doorway)
+        if not self._doorways or not isinstance(result, Exception):
+            self._fire(result)
+
+    def _fire(self, result: Any) -> None:
+        if not self.done.called:
+            (self.done.errback if isinstance(result, (Exception, Failure)) else self.done.callback)(result)
+
+    def _hang_up(self) -> None:
+        self._fire(CancelledError())
+        self._connecting.cancel()
+        for doorway in list(self._doorways):
             doorway.drop(CancelledError())
-
-    done: Deferred[Any] = Deferred(hang_up)
-
-    def ended(result: Any) -> None:
-        if not done.called:
-            (done.errback if isinstance(result, (Exception, Failure)) else done.callback)(result)
-
-    def make() -> Doorway:
-        dialled.append(Doorway(me, True, build_link, reactor, ended))
-        return dialled[-1]
-
-    me = Self(credential, uid, role)
-    factory: Any = Factory.forProtocol(make)  # type: ignore[arg-type]
-    factory.noisy = False
-    connecting = _endpoint(reactor, host, port, timeout).connect(under_tls(factory, False, reactor) if me.secure else factory)
-    connecting.addErrback(ended)
-    return done
 
 
 def _endpoint(reactor: Any, host: str, port: int, timeout: float) -> Any:

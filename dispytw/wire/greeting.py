@@ -51,9 +51,8 @@ from dispytw.wire import WIRE_VERSION
 from dispytw.wire.credentials import Credential, Secret
 
 MAGIC = b"dispyT"
-#: Bytes of a frame, and bytes that an end receives in a whole greeting.
+#: Bytes of a frame.
 FRAME = 96
-GREETING = 2 * FRAME
 
 _HEAD = struct.Struct(">6sHcc")
 _HELLO = struct.Struct(">BB16s33s")

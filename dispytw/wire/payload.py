@@ -12,6 +12,7 @@ A payload's first byte tells its format:
 
 from __future__ import annotations
 
+import enum
 import importlib
 import io
 import pickle
@@ -205,15 +206,26 @@ def _by_value(value: Any, shipped: Shipped) -> Packed:
                 return thing.__qualname__ if thing.__module__ != "builtins" else NotImplemented
             if kind is FunctionType and shipped.globals_of(thing):
                 return _reduced_function(thing)
+            if issubclass(kind, enum.EnumMeta):
+                return _reduced_enum(thing)
         elif kind is CellType:
             return _reduced_cell(thing)
         elif kind is ModuleType:
             return importlib.import_module, (thing.__name__,)
+        elif _belongs_here(thing):
+            raise TypeError(f"cannot pickle {kind.__name__!r} object")
         return NotImplemented
 
     pickler.reducer_override = reduce
     pickler.dump(value)
     return _supplemented(file.getvalue(), PYTHON, supplements)
+
+
+def _belongs_here(thing: Any) -> bool:
+    """Whether dill would make another one over there of something that pickle refuses: a lock, an open file, a socket."""
+    if isinstance(thing, io.IOBase):
+        return not isinstance(thing, (io.BytesIO, io.StringIO))
+    return type(thing).__module__ in ("_thread", "socket", "_socket")
 
 
 def _supplemented(data: bytes, python: tuple[int, int] | None, supplements: dict[bytes, Packed]) -> Packed:
@@ -256,6 +268,32 @@ def _reduced_cell(cell: CellType) -> tuple[Any, ...]:
 
 def _fill_cell(cell: CellType, state: tuple[Any]) -> None:
     (cell.cell_contents,) = state
+
+
+def _reduced_enum(cls: Any) -> tuple[Any, ...]:
+    """An Enum by value, which dill cannot do: the members and what makes them first, other methods when it exists."""
+    methods = {name: value for name, value in vars(cls).items() if _is_method(value, cls)}
+    makers = {name: methods.pop(name) for name in ("__new__", "__init__") if name in methods}
+    members = {name: member.value for name, member in cls.__members__.items()}
+    named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    return _enum, (type(cls), cls.__name__, cls.__bases__, makers, members), {**named, **methods}, None, None, _fill_enum
+
+
+def _is_method(value: Any, cls: type) -> bool:
+    function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+    return isinstance(function, FunctionType) and function.__qualname__.startswith(f"{cls.__qualname__}.")
+
+
+def _enum(meta: Any, name: str, bases: tuple[type, ...], makers: dict[str, Any], members: dict[str, Any]) -> Any:
+    body = meta.__prepare__(name, bases)
+    for each, value in {**makers, **members}.items():
+        body[each] = value
+    return meta(name, bases, body)
+
+
+def _fill_enum(cls: type, state: dict[str, Any]) -> None:
+    for name, value in state.items():
+        setattr(cls, name, value)
 
 
 def _culprit(args: tuple[Any, ...], kwargs: dict[str, Any], shipped: Shipped) -> str:

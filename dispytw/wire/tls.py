@@ -74,3 +74,8 @@ def under_tls(factory: Any, server: bool, clock: Any) -> Any:
 def exporter(transport: Any) -> bytes:
     """What only the two ends of this connection know, 32 bytes (RFC 5705)."""
     return bytes(transport.getHandle().export_keying_material(_EXPORTER, 32))
+
+
+def has_begun(transport: Any) -> bool:
+    """Whether the other end has said the first word of TLS."""
+    return bool(transport.getHandle().get_state_string() != b"before SSL initialization")

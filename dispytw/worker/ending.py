@@ -28,7 +28,8 @@ class Ending:
 def judge(word: Frame | None, wait_status: int, *, cancelled: bool, program: bool, stderr_tail: str = "") -> Ending:
     """Why the attempt ended.
 
-    A job that returns after it was cancelled has finished: it caught the KeyboardInterrupt. Any other end after a cancel is a cancelled job.
+    A job that returns after it was cancelled has finished: it caught the KeyboardInterrupt. Any other end after a cancel is a
+    cancelled job.
 
     :param word: what the worker said; None when it died without a word, or became a program.
     :param wait_status: as `os.waitpid` gives it.

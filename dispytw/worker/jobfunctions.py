@@ -45,7 +45,8 @@ def dispy_send_file(path: str, relay: bool = False, timeout: float = 10) -> int:
     raise NotImplementedError("dispy_send_file is not available in this version of dispytw")
 
 
-#: What a computation's namespace holds besides its own; the supervisor's facts (dispy_node_name, dispy_node_ip_addr, dispy_job_path) come on top.
+#: What a computation's namespace holds besides its own. The supervisor's facts (dispy_node_name, dispy_node_ip_addr, dispy_job_path)
+#: come on top.
 NAMES: dict[str, object] = {
     "dispy_provisional_result": dispy_provisional_result,
     "dispy_send_file": dispy_send_file,

@@ -1,8 +1,8 @@
 """What a worker does with its life: one job, from the fork to the end of the process.
 
 The supervisor has imported everything by now; a worker imports nothing of ours. It makes itself a process of its own (session, output,
-signals), says that the body begins, lets the namespace perform it, says how it went and leaves without unwinding the supervisor it is a copy of.
-SIGINT, which is how a cancel arrives, is blocked outside the body, so it hits the user's code or nothing.
+signals), lets the namespace perform the job, says in one word how it went, and leaves without unwinding the supervisor it is a copy
+of. SIGINT, which is how a cancel arrives, is blocked outside the body, so it hits the user's code or nothing.
 """
 
 from __future__ import annotations
@@ -107,13 +107,10 @@ def _forget_parents_children() -> None:
 
 
 def _perform(work: Work, channel: socket.socket) -> int:
-    worker = os.getpid()
     word = _tried(work)
-    if os.getpid() != worker:
-        return 0  # the job forked, and this is the child coming back from the body: only the worker speaks
     _flush()
-    if False:
-        return 1
+    if not descriptors.is_ours(channel.fileno()):
+        return 1  # closed by the job; or this is a child that the job forked, coming back from the body: it has no word
     channel.sendall(encode(word))
     _end_multiprocessing()
     _flush()

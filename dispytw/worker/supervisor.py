@@ -172,9 +172,10 @@ class Supervisor:
 
     def _end(self, closing: Close) -> int:
         status = self._cleaned_up() if closing.cleanup else 0
-        self._end_children()
         if self._daemon is not None:
             self._daemon.drain(_END_LIMIT)
+            self._daemon.close()  # from here on the daemon gives us a limited time
+        self._end_children()
         return status
 
     def _cleaned_up(self) -> int:
@@ -247,7 +248,7 @@ def _work(setup: Setup, namespace: Any, environment: dict[str, str], attempt: At
 
 
 def _listening(path: str) -> socket.socket:
-    """A listening Unix socket; bound from within its directory, as a path on the way to it may be longer than the 107 bytes of an address."""
+    """A listening Unix socket; bound from within its directory, as a path may be longer than the 107 bytes of an address."""
     os.chdir(os.path.dirname(path))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(os.path.basename(path))

@@ -27,9 +27,10 @@ class Failed:
     text: str
 
 
-def call_there(computation: Any, *calls: tuple[Any, ...], **packing: Any) -> list[Any]:
+def call_there(computation: Any, *calls: tuple[Any, ...], forget: tuple[str, ...] = (), **packing: Any) -> list[Any]:
     """What each call returned, or a `Failed`; setup() runs before them and cleanup() after.
 
+    :param forget: files to remove before, as they would not be there on another machine.
     :param packing: for `pack_computation`.
     """
     from dispytw.client.depends import pack_computation
@@ -37,6 +38,8 @@ def call_there(computation: Any, *calls: tuple[Any, ...], **packing: Any) -> lis
 
     shipment = pack_computation(computation, uid=b"u" * 16, **packing)
     payloads = [pack_arguments(call, {}, shipment.shipped).data for call in calls]
+    for path in forget:
+        os.remove(path)
     with tempfile.TemporaryDirectory() as empty:
         answer = subprocess.run(
             [sys.executable, os.path.abspath(__file__)],

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 from collections.abc import Callable, Mapping, Sequence
 
 from dispytw.values import Attempt, Body, Inline, Outcome, Stored
@@ -158,3 +159,23 @@ class Driver:
                 self.process.kill()
                 self.process.wait()
         shutil.rmtree(self.directory)
+
+
+#: What the sources given to `SupervisorTestCase.supervisor` begin with.
+PRELUDE = """
+import os, sys, time
+def compute(name, *args): return globals()[name](*args)
+"""
+
+
+class SupervisorTestCase(unittest.TestCase):
+    """Starts supervisors and ends them."""
+
+    def supervisor(self, source: str, **options: str) -> Driver:
+        driver = Driver(PRELUDE + source, **options)
+        self.addCleanup(driver.stop)
+        return driver.start()
+
+    def ended(self, driver: Driver) -> int:
+        assert driver.process is not None
+        return driver.process.wait(DEADLINE)

@@ -88,6 +88,32 @@ class ClassesKeepTheirIdentity(TestCase):
         """
         run_program({"shapes.py": SHAPES, "program.py": program})
 
+    def test_in_the_module_of_the_computation(self) -> None:
+        """A computation from a module beside the program, with the classes of that module."""
+        module = SHAPES + SAME_CLASSES.partition("    if __name__")[0]
+        program = "    from beside import *\n    if __name__" + SAME_CLASSES.partition("    if __name__")[2]
+        run_program({"beside.py": module, "program.py": program})
+
+    def test_what_is_there_stays(self) -> None:
+        """What a later argument brings along never replaces what an earlier one brought: the job kept instances of it."""
+        program = """
+            class Middle:
+                pass
+            class Low(Middle):
+                pass
+            def setup():
+                global kept
+                kept = []
+                return 0
+            def there(thing):
+                kept.append(thing)
+                return all(isinstance(each, type(kept[0])) for each in kept)
+            if __name__ == "__main__":
+                from tests.client.elsewhere import call_there
+                assert call_there(there, (Middle(),), (Low(),), (Middle(),), setup=setup) == [True, True, True]
+        """
+        run_program({"program.py": program})
+
     def test_never_mentioned_by_the_function(self) -> None:
         """An argument brings the source of its class along when the function knows nothing of it; results keep the class too."""
         run_program({"shapes.py": SHAPES, "program.py": TOLD})
@@ -307,10 +333,11 @@ class WhatComesAlong(TestCase):
     def test_modules_of_packages(self) -> None:
         """Packages, relative imports, submodules read as attributes, and imports inside functions."""
         files = {
-            "pkg/__init__.py": "from . import base\nNAME = 'pkg'\n",
+            "pkg/__init__.py": "from . import base\ndef get():\n    return base.VALUE\n",
             "pkg/base.py": "VALUE = 1\n",
+            "pkg/values.py": "VALUE = 2\n",
             "pkg/deep/__init__.py": "",
-            "pkg/deep/leaf.py": "from ..base import VALUE\nclass Leaf:\n    value = VALUE\n",
+            "pkg/deep/leaf.py": "from ..values import VALUE\nclass Leaf:\n    value = VALUE\n",
             "lonely.py": "def f():\n    import late\n    return late.WORD\n",
             "late.py": "WORD = 'late'\n",
             "space/inner.py": "WORD = 'namespace package'\n",
@@ -321,10 +348,10 @@ class WhatComesAlong(TestCase):
                 def there():
                     import space.inner
                     node = xml.dom.minidom.parseString("<a/>").documentElement.tagName
-                    return pkg.NAME, pkg.base.VALUE, pkg.deep.leaf.Leaf.value, lonely.f(), space.inner.WORD, node
+                    return pkg.get(), pkg.deep.leaf.Leaf.value, lonely.f(), space.inner.WORD, node
                 if __name__ == "__main__":
                     from tests.client.elsewhere import call_there
-                    assert call_there(there, ()) == [("pkg", 1, 1, "late", "namespace package", "a")]
+                    assert call_there(there, ()) == [(1, 2, "late", "namespace package", "a")]
             """,
         }
         run_program(files)
@@ -362,6 +389,12 @@ class WhatComesAlong(TestCase):
             """,
         }
         run_program(files)
+
+    def test_long_chains(self) -> None:
+        """However long a chain of functions is, it is followed to its end."""
+        chain = "".join(f"def f{number}(n):\n    return f{number + 1}(n)\n" for number in range(500))
+        program = "\nfrom tests.client.elsewhere import call_there\nassert call_there(f0, (1,)) == [1]\n"
+        run_program({"program.py": chain + "def f500(n):\n    return n\n" + program})
 
     def test_missing_installed_module(self) -> None:
         """A module that is not installed there fails where it is used, and says so."""
@@ -414,6 +447,12 @@ class ByValue(TestCase):
     def test_interactive_session(self) -> None:
         """Functions and classes typed in go along, recursion included, and come back as what they were."""
         typed = """\
+import enum
+
+class Color(enum.Enum):
+    RED = 1
+    BLUE = 2
+
 class Point:
     def __init__(self, x):
         self.x = x
@@ -421,12 +460,12 @@ class Point:
 def fact(n):
     return 1 if n < 2 else n * fact(n - 1)
 
-def there(point):
-    return isinstance(point, Point), fact(point.x), Point(7)
+def there(point, color):
+    return isinstance(point, Point) and color is Color.RED, fact(point.x), Point(7), Color.BLUE
 
 from tests.client.elsewhere import call_there
-[(same, product, back)] = call_there(there, (Point(5),))
-print(same, product, type(back) is Point)
+[(same, product, back, blue)] = call_there(there, (Point(5), Color.RED))
+print(same, product, type(back) is Point and blue is Color.BLUE)
 """
         self.assertIn("True 120 True", run_program({}, ("-i", "-q"), typed))
         self.assertIn("True 120 True", run_program({}, ("-",), typed))
@@ -476,7 +515,7 @@ class Tracebacks(TestCase):
                     assert word == chr(10) + "not indented"
                     return there(n)  # nested
                 from tests.client.elsewhere import call_there
-                [failed] = call_there(nested, (0,))
+                [failed] = call_there(nested, (0,), forget=("program.py", "beside.py"))
                 print(failed.text)
         """
         printed = run_program({"beside.py": module, "program.py": program})

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
+import subprocess
+import sys
 import unittest
 
 from dispytw.values import FINISHED, TERMINATED, Stored
 from dispytw.wire.frames import Close, Ready, SetupFailed
-from tests.worker.driving import DEADLINE, Driver, content, is_alive, opened, word_from
+from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
 
-PRELUDE = """
-import os, sys, time
-def compute(name, *args): return globals()[name](*args)
-"""
-
-
-class SupervisorTestCase(unittest.TestCase):
-    """Starts supervisors and ends them."""
-
-    def supervisor(self, source: str, **options: str) -> Driver:
-        driver = Driver(PRELUDE + source, **options)
-        self.addCleanup(driver.stop)
-        return driver.start()
-
-    def ended(self, driver: Driver) -> int:
-        assert driver.process is not None
-        return driver.process.wait(DEADLINE)
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class SetupTests(SupervisorTestCase):
@@ -96,6 +81,33 @@ class SetupTests(SupervisorTestCase):
         self.assertEqual(self.ended(driver), 0)
         self.assertEqual([pid for pid in pids if is_alive(pid)], [])
 
+    def test_a_daemonic_process_of_setup_is_spared(self) -> None:
+        """A job's end ends its own multiprocessing children, not those of setup()."""
+        driver = self.supervisor(
+            "import multiprocessing\n"
+            "def setup():\n    process = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,), daemon=True)\n"
+            "    process.start(); globals().update(process=process); return 0\n"
+            "def pid(): return process.pid\n"
+        )
+        driver.hear_a(Ready)
+        pids = [opened(driver.run("pid").result) for _ in range(2)]
+        self.assertTrue(is_alive(pids[0]))  # type: ignore[arg-type]
+
+    def test_shared_memory_of_setup(self) -> None:
+        """Jobs use the shared memory that setup() made, and it is removed in the end though nobody unlinked it."""
+        driver = self.supervisor(
+            "from multiprocessing.shared_memory import SharedMemory\n"
+            "def setup(): globals().update(shared=SharedMemory(create=True, size=10)); return 0\n"
+            "def add(): shared.buf[0] += 1; return shared.buf[0], shared.name\n"
+        )
+        driver.hear_a(Ready)
+        (_, _), (count, name) = (opened(driver.run("add").result) for _ in range(2))  # type: ignore[misc]
+        self.assertEqual(count, 2)
+        self.assertTrue(os.path.exists(f"/dev/shm/{name}"))
+        driver.say(Close())
+        self.assertEqual(self.ended(driver), 0)
+        self.assertFalse(os.path.exists(f"/dev/shm/{name}"))
+
     def test_its_output_goes_to_the_log(self) -> None:
         """What setup() prints is in the supervisor's log, not in a job's output."""
         driver = self.supervisor(
@@ -109,23 +121,6 @@ class SetupTests(SupervisorTestCase):
 
 class InheritanceTests(SupervisorTestCase):
     """What a job must not find."""
-
-    def test_a_job_holds_no_descriptor_of_the_supervisors(self) -> None:
-        """Beside its three standard ones a job has its own socket and the log; its children have not even the socket."""
-        driver = self.supervisor(
-            "def target(fd):\n"
-            "    try: return os.readlink(f'/proc/self/fd/{fd}')\n"
-            "    except FileNotFoundError: return ''\n"
-            "def look():\n"
-            "    def sockets(): return [fd for fd in os.listdir('/proc/self/fd') if target(fd).startswith(('socket', 'anon_inode'))]\n"
-            "    heard, said = os.pipe()\n"
-            "    if os.fork() == 0: os.write(said, str(len(sockets())).encode()); os._exit(0)\n"
-            "    return len(sockets()), int(os.read(heard, 10))\n"
-        )
-        driver.hear_a(Ready)
-        attempts = [driver.begin("look") for _ in range(4)]
-        for attempt in attempts:
-            self.assertEqual(opened(driver.outcome(attempt).result), (1, 0))
 
     def test_each_job_has_its_own_session_and_random_numbers(self) -> None:
         """A job leads its session, and no two jobs draw the same numbers."""
@@ -146,15 +141,6 @@ class InheritanceTests(SupervisorTestCase):
         assert isinstance(result, tuple)
         self.assertEqual(result[0], [1, 2])
         self.assertFalse(any(map(is_alive, result[1])))
-
-    def test_names_not_built_yet(self) -> None:
-        """dispy_provisional_result and dispy_send_file say that they are missing, by name."""
-        driver = self.supervisor("def call(name): return globals()[name]('x')")
-        driver.hear_a(Ready)
-        for name in ("dispy_provisional_result", "dispy_send_file"):
-            outcome = driver.run("call", name)
-            self.assertEqual(outcome.status, TERMINATED)
-            self.assertIn(f"NotImplementedError: {name}", outcome.exception or "")
 
 
 class BodiesTests(SupervisorTestCase):
@@ -232,13 +218,6 @@ class EndTests(SupervisorTestCase):
         self.assertEqual(self.ended(driver), 0)
         self.assertFalse(is_alive(hidden))
 
-    def test_nonsense_from_the_daemon(self) -> None:
-        """What is no frame ends it like a daemon that is gone."""
-        driver = self.supervisor("")
-        driver.hear_a(Ready)
-        driver.socket.sendall(b"\xff" * 100)
-        self.assertEqual(self.ended(driver), 0)
-
     def test_workers_die_with_a_killed_supervisor(self) -> None:
         """SIGKILL to the supervisor kills its workers."""
         driver = self.supervisor("def sleeps():\n    open('ready', 'w').write(str(os.getpid())); time.sleep(600)")
@@ -254,15 +233,16 @@ class EndTests(SupervisorTestCase):
 
         self.assertEqual(select.select([watched], [], [], DEADLINE)[0], [watched])
 
-    def test_a_second_daemon_is_turned_away(self) -> None:
-        """While one daemon is connected no other is heard."""
-        driver = self.supervisor("def fine(): return 1")
-        driver.hear_a(Ready)
-        with socket.socket(socket.AF_UNIX) as second:
-            second.settimeout(DEADLINE)
-            second.connect(driver.path("s"))
-            self.assertEqual(second.recv(1), b"")
-        self.assertEqual(driver.run("fine").status, FINISHED)
+
+class ImportsTests(unittest.TestCase):
+    """What the supervisor's process has in memory."""
+
+    def test_no_twisted(self) -> None:
+        """The whole of it, the real namespace included, is imported where Twisted cannot be."""
+        blocked = (
+            "import sys; sys.modules['twisted'] = None; import dispytw.worker.supervisor, dispytw.worker.namespace"
+        )
+        subprocess.run([sys.executable, "-c", blocked], check=True, cwd=ROOT)
 
 
 class ProgramTests(SupervisorTestCase):

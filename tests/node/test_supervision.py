@@ -1,0 +1,91 @@
+"""The life of one supervisor, whatever dies: events in order, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from dispytw.node import supervision
+from dispytw.node.leftovers import carriers
+from tests.node.launching import RealLauncherCase
+from tests.worker.driving import is_alive, word_from
+
+
+class SupervisorLifeTests(RealLauncherCase, TestCase):
+    """Real processes."""
+
+    async def test_a_killed_supervisor_leaves_nothing(self) -> None:
+        """Its workers, a process that setup() started, and its files are gone when the end is told, with what happened."""
+        uid = self.launch(
+            "def setup():\n    if os.fork() == 0: os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)\n    return 0\n"
+        )
+        pid = await self.ready(uid)
+        self.start(uid, ("sleeps",), ("sleeps",))
+        await self.events.next("started")
+        self.assertGreaterEqual(len(carriers([uid])), 3)
+        os.kill(pid, signal.SIGKILL)
+        text = (await self.events.next("gone"))[2]
+        self.assertIn("was killed by signal 9 (SIGKILL)", text)
+        self.assertEqual(carriers([uid]), [])
+        self.assertFalse(is_alive(pid))
+        self.assertEqual([name for name in os.listdir(self.run) if name != "out"], [])
+        self.assertNotIn("failed", self.events.kinds(uid))
+
+    async def test_kill(self) -> None:
+        """kill() ends a supervisor that does not listen, here in an endless setup()."""
+        reached = self.path("reached")
+        os.mkfifo(reached)
+        uid = self.launch(f"def setup():\n    open({reached!r}, 'w').write('reached')\n    while True: time.sleep(1)")
+        await deferToThread(word_from, reached)
+        self.launcher.kill(uid)
+        await self.events.next("gone")
+        self.assertEqual(self.events.kinds(uid), ["gone"])
+
+    async def test_setup_timeout(self) -> None:
+        """A setup() that takes longer than allowed has failed, and says so."""
+        uid = self.launch("def setup(): time.sleep(600)", setup_timeout=0.2)
+        self.assertIn("setup() did not end within 0.2 s", (await self.events.next("failed"))[2])
+        await self.events.next("gone")
+        self.assertEqual(self.events.kinds(uid), ["failed", "gone"])
+
+    async def test_a_setup_that_crashes(self) -> None:
+        """A death before setup() has ended is a failed setup, told with the end of the log."""
+        uid = self.launch("def setup(): print('so far', flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
+        text = (await self.events.next("failed"))[2]
+        self.assertIn("SIGSEGV", text)
+        self.assertIn("so far", text)
+        await self.events.next("gone")
+        self.assertEqual(self.events.kinds(uid), ["failed", "gone"])
+
+    async def test_a_supervisor_that_cannot_start(self) -> None:
+        """A program that fails at once, and one that never listens."""
+        self.patch(supervision, "START_LIMIT", 0.3)
+        for command, says in (
+            ((sys.executable, "-c", "raise SystemExit('no such luck')"), "no such luck"),
+            ((sys.executable, "-c", "import time; time.sleep(600)"), "did not start within 0.3 s"),
+        ):
+            self.launcher.command = command
+            uid = self.launch()
+            self.assertIn(says, (await self.events.next("failed", uid))[2])
+            await self.events.next("gone", uid)
+
+    async def test_a_cleanup_that_raises(self) -> None:
+        """The end is told with the traceback."""
+        uid = self.launch("def cleanup(): raise ValueError('dirty')")
+        await self.ready(uid)
+        self.launcher.close(uid)
+        text = (await self.events.next("gone"))[2]
+        self.assertIn("exited with status 1", text)
+        self.assertIn("ValueError: dirty", text)
+
+    async def test_a_job_that_kills_its_supervisor(self) -> None:
+        """Its attempt gets no outcome here; the end of the supervisor is told once."""
+        uid = self.launch("def murders(): os.kill(os.getppid(), signal.SIGKILL)")
+        self.start(uid, ("murders",))
+        await self.events.next("gone")
+        self.assertEqual(self.events.kinds(uid).count("gone"), 1)
+        self.assertNotIn("ended", self.events.kinds(uid))
