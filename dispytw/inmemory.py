@@ -1,17 +1,38 @@
-"""Parts for a house in memory (`dispytw.testing`): links without sockets, supervisors and jobs without processes, files without a disk."""
+"""Parts for a house in memory (`dispytw.testing`): processes and links without an operating system, all on one clock."""
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import attrs
 from twisted.internet.address import IPv4Address
+from twisted.internet.base import DelayedCall
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from dispytw.values import CANCELLED, FINISHED, Attempt, Body, Computation, File, Inline, Outcome
+
+class WorldClock(Clock):
+    """A Clock whose calls are in order all the time, so that many of them cost little."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """See `Clock`."""
+        call: Any = DelayedCall(self.seconds() + delay, callable, args, kw, self.calls.remove, self._moved, self.seconds)
+        insort(self.calls, call, key=DelayedCall.getTime)
+        return call
+
+    def _moved(self, call: Any) -> None:
+        self.calls.sort(key=DelayedCall.getTime)
+
+    def _sortCalls(self) -> None:
+        """They are."""
+
+    def next_due(self) -> float | None:
+        """When the next call is to be made; None when there is none."""
+        return self.calls[0].getTime() if self.calls else None
 
 
 @attrs.frozen
@@ -23,50 +44,161 @@ class Peer:
     host: str = "127.0.0.1"
 
 
+@attrs.define(eq=False)
+class Wake:
+    """One call that a process has asked for."""
+
+    process: MemoryProcess
+    call: Callable[[], Any]
+    due: Any = None
+    _over: bool = False
+
+    def active(self) -> bool:
+        """Whether it is still to be made."""
+        return not self._over
+
+    def cancel(self) -> None:
+        """Do not make it."""
+        self._end()
+        if self.due.active():
+            self.due.cancel()
+
+    def ring(self) -> None:
+        """It is time, as soon as the process runs."""
+        self.process.deliver(self._make)
+
+    def _make(self) -> None:
+        if not self._over:
+            self._end()
+            self.call()
+
+    def _end(self) -> None:
+        self._over = True
+        self.process.wakes.pop(self, None)
+
+
+class MemoryProcess:
+    """A process with a reactor that wakes by its machine's wall clock, as Twisted's does; it can be stopped, and killed.
+
+    :param world: true time.
+    :ivar wakes: calls that are still to be made.
+    """
+
+    def __init__(self, world: Clock) -> None:
+        self._world = world
+        self.alive = True
+        self.wakes: dict[Wake, None] = {}
+        self._late: list[Callable[[], Any]] | None = None
+
+    def callLater(self, delay: float, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Wake:
+        """See `dispytw.wire.clock.Waker`."""
+        wake = Wake(self, partial(call, *args, **kwargs))
+        wake.due = self._world.callLater(delay, wake.ring)
+        self.wakes[wake] = None
+        return wake
+
+    def deliver(self, call: Callable[[], Any]) -> None:
+        """Something happens to the process: now, or when it runs again."""
+        if not self.alive:
+            return
+        if self._late is None:
+            call()
+        else:
+            self._late.append(call)
+
+    def suspend(self) -> None:
+        """Stop it where it is, as a laptop that sleeps or a reactor that is blocked."""
+        if self._late is None:
+            self._late = []
+
+    def resume(self) -> None:
+        """Let it go on: what has come meanwhile happens now, in its order."""
+        late, self._late = self._late or [], None
+        for call in late:
+            self.deliver(call)
+
+    def wall_clock_jumps(self, seconds: float) -> None:
+        """Its machine's wall clock is set forward, so that its reactor wakes too early, or back, so that it wakes too late."""
+        for wake in list(self.wakes):
+            if wake.due.active():
+                wake.due.reset(max(0.0, wake.due.getTime() - self._world.seconds() - seconds))
+
+    def kill(self) -> None:
+        """Nothing happens in it any more."""
+        self.alive = False
+        for wake in list(self.wakes):
+            wake.cancel()
+
+
 class Transport:
-    """One end of a link in memory: what is written arrives at the other end after the latency, in order."""
+    """One end of a link in memory: what is written arrives at the other end after the latency, in order.
+
+    :param world: true time.
+    :param latency: seconds that the next bytes take.
+    :param process: whose end it is.
+    :ivar tap: called with all bytes written, if set; where it returns True they get lost, and the link with them.
+    """
 
     disconnecting = False
 
-    def __init__(self, clock: Clock, latency: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, world: Clock, latency: Callable[[], float], process: MemoryProcess) -> None:
+        self._world = world
         self._latency = latency
         self._due = 0.0
+        self.process = process
         self.protocol: Any = None
         self.other: Transport | None = None
         self.open = True
+        self.tap: Callable[[bytes], bool] | None = None
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
-        if self.open and not self.disconnecting:
+        if not self.open or self.disconnecting:
+            return
+        if self.tap is not None and self.tap(data):
+            self._break()
+        else:
             self._later(lambda other: other.protocol.dataReceived(data))
 
     def writeSequence(self, pieces: Iterable[bytes]) -> None:
         """Send bytes."""
         self.write(b"".join(pieces))
 
-    def _later(self, call: Callable[[Transport], Any]) -> None:
-        self._due = max(self._due, self._clock.seconds() + self._latency())
-        other = self.other
+    def _break(self) -> None:
+        other, self.other = self.other, None
+        if other is not None:
+            other.other = None
+            self._world.callLater(0, other.process.deliver, partial(other.lost, ConnectionLost()))
+        self._world.callLater(0, self.process.deliver, partial(self.lost, ConnectionLost()))
 
-        def arrive() -> None:
-            if other is not None and other.open:
+    def _later(self, call: Callable[[Transport], Any]) -> None:
+        self._due = max(self._due, self._world.seconds() + self._latency())
+        self._world.callLater(self._due - self._world.seconds(), self._arrive, self.other, call)
+
+    def _arrive(self, other: Transport | None, call: Callable[[Transport], Any]) -> None:
+        def happens() -> None:
+            if other is not None and other.open and self.other is other:
                 call(other)
 
-        self._clock.callLater(self._due - self._clock.seconds(), arrive)
+        if other is not None:
+            other.process.deliver(happens)
+
+    def hold(self, seconds: float) -> None:
+        """The network keeps what is sent from now on for so long."""
+        self._due = max(self._due, self._world.seconds() + seconds)
 
     def loseConnection(self) -> None:
         """Close, after what was written has arrived."""
         if self.open and not self.disconnecting:
             self.disconnecting = True
             self._later(lambda other: other.lost(ConnectionDone()))
-            self._clock.callLater(0, self.lost, ConnectionDone())
+            self.process.callLater(0, self.lost, ConnectionDone())
 
     def abortConnection(self) -> None:
         """Close at once; the other end learns of it later."""
         if self.open:
             self._later(lambda other: other.lost(ConnectionLost()))
-            self._clock.callLater(0, self.lost, ConnectionLost())
+            self.process.callLater(0, self.lost, ConnectionLost())
 
     def lost(self, reason: Exception) -> None:
         """This end is closed."""
@@ -91,150 +223,30 @@ class Transport:
 
 @attrs.define(eq=False)
 class Wire:
-    """A link in memory."""
+    """A link in memory; ``near`` is the end that has dialled."""
 
     near: Transport
     far: Transport
 
     def cut(self) -> None:
-        """What is underway is lost; both ends learn of it, each when it may."""
+        """What is underway is lost; both ends learn of it at once, or when they run again."""
+        self._part()
         for end in (self.near, self.far):
-            end.other = None
+            end.process.deliver(partial(end.lost, ConnectionLost()))
+
+    def tear(self) -> None:
+        """What is underway and what is still sent is lost, and neither end learns of it."""
+        self._part()
+
+    def _part(self) -> None:
+        self.near.other = self.far.other = None
+
+    def hold(self, seconds: float) -> None:
+        """The network keeps what is sent for so long, both ways."""
         for end in (self.near, self.far):
-            end.lost(ConnectionLost())
+            end.hold(seconds)
 
     @property
     def open(self) -> bool:
         """Whether either end still believes in it."""
-        return self.near.open or self.far.open
-
-
-class JobEvents(Protocol):
-    """Who is told what supervisors and jobs do; see `dispytw.node.supervision`."""
-
-    def supervisor_ready(self, computation: bytes) -> None:
-        """setup() has run."""
-
-    def setup_failed(self, computation: bytes, text: str) -> None:
-        """setup() has failed."""
-
-    def job_started(self, computation: bytes, attempt: Attempt, started: float) -> None:
-        """A body has begun."""
-
-    def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
-        """A job has ended."""
-
-    def supervisor_ended(self, computation: bytes, text: str) -> None:
-        """A supervisor is gone."""
-
-
-class MemoryFiles:
-    """A workspace without a disk: every file is here already."""
-
-    bundle_path = ""
-    work_dir = ""
-
-    def missing(self, files: Iterable[File]) -> list[File]:
-        """None."""
-        return []
-
-    def lay_out(self, computation: Computation) -> MemoryFiles:
-        """Nothing to do."""
-        return self
-
-    def remove(self, computation: bytes) -> None:
-        """Nothing to do."""
-
-
-class MemoryLauncher:
-    """Supervisors and jobs as entries in a calendar. A job's body is its duration, as text.
-
-    :param events: the steward.
-    :param started: called with each attempt whose body begins.
-    """
-
-    def __init__(self, clock: Clock, wall: Callable[[], float], events: JobEvents, started: Callable[[Attempt], None]) -> None:
-        self._clock = clock
-        self._wall = wall
-        self._events = events
-        self._started = started
-        self._calls: dict[Attempt, Any] = {}
-        self._begun: dict[Attempt, tuple[bytes, float]] = {}
-        self._supervisors: dict[bytes, Any] = {}
-        self.setup_text = ""
-        self.dead = False
-
-    def launch(self, computation: Computation, bundle_path: str, work_dir: str, ip_addr: str) -> None:
-        """setup() takes 10 ms."""
-        self._supervisors[computation.uid] = self._clock.callLater(0.01, self._set_up, computation.uid)
-
-    def _set_up(self, computation: bytes) -> None:
-        if self.setup_text:
-            self._events.setup_failed(computation, self.setup_text)
-            self._gone(computation, "setup failed")
-        else:
-            self._events.supervisor_ready(computation)
-
-    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
-        """Bodies begin after 1 ms."""
-        for attempt, body in attempts:
-            assert isinstance(body, Inline)
-            self._begun[attempt] = (computation, 0.0)
-            self._calls[attempt] = self._clock.callLater(0.001, self._begin, attempt, float(body.data or b"0"))
-
-    def _begin(self, attempt: Attempt, duration: float) -> None:
-        computation, _ = self._begun[attempt]
-        self._begun[attempt] = (computation, self._wall())
-        self._started(attempt)
-        self._calls[attempt] = self._clock.callLater(duration, self._end, attempt, FINISHED)
-        self._events.job_started(computation, attempt, self._wall())
-
-    def _end(self, attempt: Attempt, status: int) -> None:
-        del self._calls[attempt]
-        computation, started = self._begun.pop(attempt)
-        self._events.job_ended(computation, attempt, Outcome(status, started=started, ended=self._wall()))
-
-    def running(self) -> list[Attempt]:
-        """Attempts that are here."""
-        return list(self._begun)
-
-    def cancel(self, computation: bytes, attempt: Attempt) -> None:
-        """The job ends 5 ms later."""
-        call = self._calls.get(attempt)
-        if call is not None:
-            call.cancel()
-            self._calls[attempt] = self._clock.callLater(0.005, self._end, attempt, CANCELLED)
-
-    def close(self, computation: bytes, run_cleanup: bool = True) -> None:
-        """cleanup() takes no time."""
-        self._clock.callLater(0, self.crash, computation, "closed")
-
-    def crash(self, computation: bytes, text: str = "killed by signal 9 (SIGKILL)") -> None:
-        """A supervisor dies, and its jobs with it."""
-        if self.dead or computation not in self._supervisors:
-            return
-        for attempt in [attempt for attempt, (uid, _) in self._begun.items() if uid == computation]:
-            self._calls.pop(attempt).cancel()
-            del self._begun[attempt]
-        self._gone(computation, text)
-
-    def _gone(self, computation: bytes, text: str) -> None:
-        call = self._supervisors.pop(computation)
-        if call.active():
-            call.cancel()
-        self._events.supervisor_ended(computation, text)
-
-    def die(self) -> None:
-        """The node is gone, and everything on it."""
-        self.dead = True
-        for call in (*self._calls.values(), *self._supervisors.values()):
-            if call.active():
-                call.cancel()
-        self._calls.clear()
-        self._begun.clear()
-        self._supervisors.clear()
-
-    @property
-    def computations(self) -> list[bytes]:
-        """Those that have a supervisor."""
-        return list(self._supervisors)
+        return any(end.open and end.process.alive for end in (self.near, self.far))

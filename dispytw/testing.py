@@ -1,4 +1,4 @@
-"""The whole house in memory: a client, and any number of nodes, in one process on one Clock.
+"""The whole house in memory: clients, and any number of nodes, in one process on one Clock.
 
 The minds, the dispatcher, the stewards and the AMP connections are the real ones; links are in memory, with a latency and a
 knife, and jobs are entries in a calendar instead of processes. For our tests and for those of our users::
@@ -11,7 +11,9 @@ knife, and jobs are entries in a calendar instead of processes. For our tests an
     house.advance(5)
     assert job.status == dispytw.DispyJob.Finished
 
-Nothing here waits, and nothing is random unless a `random.Random` is handed in. The parts are in `dispytw.inmemory`.
+Whatever may go wrong can be made to: `MemoryNode.crash` and `restart`, `MemoryClient.kill`, `process.suspend` and `resume` of either,
+`House.wires` to cut, tear or hold, ``node.launcher.kill_job`` and ``kill_supervisor``. Nothing here waits, and nothing is random unless a
+`random.Random` is handed in. The parts are in `dispytw.inmemory` and `dispytw.inmemoryjobs`.
 """
 
 from __future__ import annotations
@@ -19,15 +21,16 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from dispytw.client.nodes import Address
 from dispytw.client.session import Introduction, Session, Target
-from dispytw.inmemory import MemoryFiles, MemoryLauncher, Peer, Transport, Wire
+from dispytw.inmemory import MemoryProcess, Peer, Transport, Wire, WorldClock
+from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryFiles, MemoryLauncher
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.steward import Steward
@@ -36,45 +39,75 @@ from dispytw.version import VERSION
 from dispytw.wire.streams import MemorySinks
 
 _BUNDLE = File(".bundle", b"\0" * 32, 0)
+#: Seconds in which a node must be reached; that a node which is stopped gives its jobs, looking so often; and then its clients.
+_CONNECTING, _ENDING, _LOOK, _TELLING = 10.0, 10.0, 0.05, 2.0
 
 
 class MemoryNode:
-    """A node of the house; `crash` and `restart` it at will."""
+    """A node of the house; `crash`, `stop` and `restart` it at will.
 
-    def __init__(self, house: House, uid: bytes, cpus: int, address: Address) -> None:
+    :ivar starting: seconds that its next incarnation takes to start a body.
+    :ivar cancelling: seconds that it takes to end a cancelled one.
+    """
+
+    def __init__(self, house: House, uid: bytes, cpus: int, address: Address, zombie_interval: float) -> None:
         self.house = house
         self.uid = uid
         self.cpus = cpus
         self.address = address
         self.incarnation = 0
-        self.up = False
-        self.links: list[ConnectionFromScheduler] = []
+        self._zombie_interval = zombie_interval
+        self.starting, self.cancelling = STARTING, CANCELLING
         self.restart()
+
+    @property
+    def up(self) -> bool:
+        """Whether its daemon lives."""
+        return self.process.alive
 
     def restart(self) -> None:
         """A new incarnation, which knows nothing of the earlier one."""
         self.incarnation += 1
         house, name = self.house, f"node{self.address.port}"
+        self.process = MemoryProcess(house.clock)
         self.facts = NodeFacts(self.uid, self.incarnation, name, self.cpus, "memory", (3, 11), VERSION, 1)
-        self.bench = Bench(self.facts)
-        self.steward = Steward(self.bench, MemoryFiles(), house.clock, house.now)
-        self.launcher = MemoryLauncher(house.clock, house.wall, self.steward, house.body_began)
+        self.bench = Bench(self.facts, self._zombie_interval)
+        self.steward = Steward(self.bench, MemoryFiles(), self.process, house.now)
+        self.launcher = MemoryLauncher(
+            house.clock, self.process, house.wall, self.steward, partial(house.body_began, self), house.body_ended
+        )
         self.steward.launcher = self.launcher
-        self.up = True
+        self.launcher.starting, self.launcher.cancelling = self.starting, self.cancelling
 
     def crash(self) -> None:
-        """The daemon and its supervisors are killed; what was underway is lost."""
-        self.up = False
+        """The daemon and its supervisors are killed; what was underway is lost, and whoever had a link learns of it."""
+        self.process.kill()
         self.launcher.die()
         for wire in self.house.wires_of(self):
             wire.cut()
+
+    def stop(self) -> None:
+        """It is ended by SIGTERM: takes nothing new, cancels what runs, tells it, and goes."""
+        self.steward.do(self.bench.stopped())
+        for computation in self.launcher.computations:
+            self.launcher.close(computation)
+        self._end_soon(self.house.now() + _ENDING)
+
+    def _end_soon(self, latest: float) -> None:
+        if self.launcher.computations and self.house.now() < latest:
+            self.process.callLater(_LOOK, self._end_soon, latest)
+        else:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
         self.steward.stop()
+        for wire in self.house.wires_of(self):
+            wire.far.loseConnection()
+        self.process.callLater(_TELLING, self.crash)
 
     def answer(self, client: bytes) -> ConnectionFromScheduler:
         """A client has dialled and was greeted."""
-        link = ConnectionFromScheduler(client, self.steward, self.facts, MemorySinks(), self.house.clock, self.house.now)
-        self.links.append(link)
-        return link
+        return ConnectionFromScheduler(client, self.steward, self.facts, MemorySinks(), self.process, self.house.now)
 
 
 class MemoryJob:
@@ -92,41 +125,60 @@ class MemoryJob:
 
 
 class MemoryCluster:
-    """A cluster of the house; also its own `dispytw.client.session.ClusterEnd`."""
+    """A cluster of the house; also its own `dispytw.client.session.ClusterEnd`.
+
+    :ivar said: what its user was told.
+    :ivar allocate: how many slots of a node it uses; may raise.
+    """
 
     def __init__(self, client: MemoryClient, uid: bytes, nodes: list[MemoryNode], reentrant: bool, pulse: float | None) -> None:
         self.client = client
         self.uid = uid
+        self.reentrant = reentrant
         self.jobs: list[MemoryJob] = []
         self.said: list[str] = []
+        self.allocate: Callable[[NodeFacts], int] = lambda node: node.cpus
         targets = [Target(node.address, None) for node in nodes]
         computation = Computation(uid, "compute", _BUNDLE)
         client.session.open_cluster(computation, {}, self, targets, reentrant=reentrant, pulse_interval=pulse)
 
-    def submit(self, duration: float = 1.0) -> MemoryJob:
-        """A job that takes so many seconds."""
+    def submit(self, duration: float = 1.0, padding: int = 0) -> MemoryJob:
+        """A job that takes so many seconds, with so many bytes of arguments that mean nothing."""
         job = MemoryJob(self.client.house.new_uid())
         self.jobs.append(job)
-        self.client.session.submit(self.uid, job.uid, Inline(str(duration).encode()), job)
+        self.client.session.submit(self.uid, job.uid, Inline(str(duration).encode() + b" " * padding), job)
         return job
 
     def cancel(self, job: MemoryJob) -> bool:
         """Cancel it."""
         return self.client.session.cancel(job.uid)
 
+    def give_up(self) -> None:
+        """Settle every job now."""
+        self.client.session.give_up(self.uid, "given up")
+
     def close(self) -> Deferred[Any]:
         """Clean up."""
         return self.client.session.close_cluster(self.uid)
 
     def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
-        """All of it."""
-        return succeed(node.cpus)
+        """The user's code answers a little later."""
+        answered: Deferred[int] = Deferred()
+
+        def answer() -> None:
+            try:
+                answered.callback(self.allocate(node))
+            except Exception as error:
+                answered.errback(error)
+
+        self.client.process.callLater(0.001, answer)
+        return answered
 
     def job_running(self, job: MemoryJob, node: bytes, address: Address, started: float) -> None:
         """See ClusterEnd."""
         job.status = RUNNING
 
-    def job_settled(self, job: MemoryJob, node: bytes | None, address: Address | None, outcome: Outcome) -> None:
+    def job_settled(self, job: MemoryJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
         """See ClusterEnd."""
         job.status = outcome.status
         job.outcomes.append(outcome)
@@ -141,40 +193,78 @@ class MemoryClient:
 
     def __init__(self, house: House, uid: bytes, name: str) -> None:
         self.house = house
-        introduction = Introduction(VERSION, name, 5.0)
-        self.session = Session(
-            uid, self._connect, introduction, MemorySinks(), house.clock, house.now, random.Random(house.chance.random())
-        )
         self.uid = uid
+        self.process = MemoryProcess(house.clock)
+        introduction = Introduction(VERSION, name, 5.0)
+        chance = random.Random(house.chance.random())
+        self.session = Session(uid, self._connect, introduction, MemorySinks(), self.process, house.now, chance)
 
     def cluster(self, nodes: list[MemoryNode], reentrant: bool = False, pulse_interval: float | None = None) -> MemoryCluster:
         """A cluster on these nodes."""
         return MemoryCluster(self, self.house.new_uid(), nodes, reentrant, pulse_interval)
 
+    def kill(self) -> None:
+        """The program is killed; its nodes learn of it."""
+        self.process.kill()
+        for wire in self.house.wires_of(self):
+            wire.cut()
+
     def _connect(self, address: Address, credential: Any, build_link: Callable[[Any], Any]) -> Deferred[Any]:
+        opened: Deferred[Any] = Deferred()
         node = self.house.nodes[address]
-        if not node.up:
-            return fail(ConnectionRefusedError())
-        link = build_link(Peer(node.uid, "node"))
-        if link is None:
-            return succeed(None)
-        self.house.join(link, node.answer(self.uid), node)
-        return succeed(link)
+        given_up = self.process.callLater(_CONNECTING, lambda: opened.errback(TimeoutError()))
+
+        def known(result: Any) -> Any:
+            if given_up.active():
+                given_up.cancel()
+            return result
+
+        def arrive() -> None:
+            if node.process.alive:
+                node.process.deliver(lambda: self.process.deliver(greeted))
+            else:
+                self.process.deliver(refused)
+
+        def refused() -> None:
+            if not opened.called:
+                opened.errback(ConnectionRefusedError())
+
+        def greeted() -> None:
+            if opened.called:
+                return
+            link = build_link(Peer(node.uid, "node"))
+            if link is not None:
+                self.house.join(link, self, node)
+            opened.callback(link)
+
+        opened.addBoth(known)
+        self.house.clock.callLater(self.house.latency(), arrive)
+        return opened
 
 
 class House:
     """Everything, on one clock.
 
     :param chance: decides latencies; without one every message takes a millisecond.
+    :ivar mean_latency: seconds that bytes take on average, exponentially distributed; or always, without chance.
+    :ivar clock: true time; processes have reactors of their own, which wake by their machines' wall clocks.
+    :ivar starts: of each job, the attempts whose bodies have begun.
+    :ivar running: attempts whose bodies are being performed, each with its node.
+    :ivar performed: outcomes of bodies that came to an end, by attempt.
+    :ivar joined: called with each new link, its client and its node.
     """
 
     def __init__(self, chance: random.Random | None = None) -> None:
-        self.clock = Clock()
+        self.clock = WorldClock()
         self.random_latency = chance is not None
+        self.mean_latency = 0.003 if self.random_latency else 0.001
         self.chance = chance or random.Random(0)
         self.nodes: dict[Address, MemoryNode] = {}
-        self.wires: list[tuple[Wire, MemoryNode]] = []
+        self.wires: list[tuple[Wire, MemoryClient, MemoryNode]] = []
         self.starts: dict[bytes, list[int]] = {}
+        self.running: dict[Attempt, MemoryNode] = {}
+        self.performed: dict[Attempt, Outcome] = {}
+        self.joined: Callable[[Wire, MemoryClient, MemoryNode], None] = lambda wire, client, node: None
         self.wall_shift = 0.0
         self._uids = itertools.count(1)
 
@@ -186,14 +276,21 @@ class House:
         """Wall time; shift it at will."""
         return 1e9 + self.now() + self.wall_shift
 
+    def wall_clock_jumps(self, seconds: float) -> None:
+        """The wall clocks of all machines are set forward or back."""
+        self.wall_shift += seconds
+        processes = {node.process: None for node in self.nodes.values()} | {client.process: None for _, client, _ in self.wires}
+        for process in processes:
+            process.wall_clock_jumps(seconds)
+
     def new_uid(self) -> bytes:
         """A uid that no one has."""
         return next(self._uids).to_bytes(4, "big") + self.chance.randbytes(12)
 
-    def node(self, cpus: int = 2) -> MemoryNode:
+    def node(self, cpus: int = 2, zombie_interval: float = 3600.0) -> MemoryNode:
         """A node more."""
         address = Address("127.0.0.1", 51348 + len(self.nodes))
-        node = MemoryNode(self, self.new_uid(), cpus, address)
+        node = MemoryNode(self, self.new_uid(), cpus, address, zombie_interval)
         self.nodes[address] = node
         return node
 
@@ -203,35 +300,47 @@ class House:
 
     def latency(self) -> float:
         """Seconds that the next bytes take."""
-        return self.chance.expovariate(1 / 0.003) if self.random_latency else 0.001
+        return self.chance.expovariate(1 / self.mean_latency) if self.random_latency else self.mean_latency
 
-    def join(self, near: Any, far: Any, node: MemoryNode) -> Wire:
-        """Connect two protocols."""
-        ends = Transport(self.clock, self.latency), Transport(self.clock, self.latency)
-        ends[0].other, ends[1].other = ends[1], ends[0]
-        ends[0].protocol, ends[1].protocol = near, far
-        wire = Wire(*ends)
-        self.wires = [pair for pair in self.wires if pair[0].open]
-        self.wires.append((wire, node))
-        far.makeConnection(ends[1])
-        near.makeConnection(ends[0])
+    def join(self, near: Any, client: MemoryClient, node: MemoryNode) -> Wire:
+        """Connect a client's link to a node."""
+        far = node.answer(client.uid)
+        wire = Wire(
+            Transport(self.clock, self.latency, client.process), Transport(self.clock, self.latency, node.process)
+        )
+        for end, other, protocol in ((wire.near, wire.far, near), (wire.far, wire.near, far)):
+            end.other, end.protocol = other, protocol
+        self.wires = [each for each in self.wires if each[0].open]
+        self.wires.append((wire, client, node))
+        self.joined(wire, client, node)
+        far.makeConnection(wire.far)
+        near.makeConnection(wire.near)
         return wire
 
-    def wires_of(self, node: MemoryNode) -> list[Wire]:
-        """The links of a node."""
-        return [wire for wire, end in self.wires if end is node and wire.open]
+    def wires_of(self, end: MemoryNode | MemoryClient) -> list[Wire]:
+        """The links of a node or client."""
+        return [wire for wire, client, node in self.wires if end in (client, node) and wire.open]
 
-    def body_began(self, attempt: Attempt) -> None:
+    def body_began(self, node: MemoryNode, attempt: Attempt) -> None:
         """A job's body began somewhere."""
         self.starts.setdefault(attempt.job, []).append(attempt.number)
+        self.running[attempt] = node
+
+    def body_ended(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        """A job's body is over: it came to an end, or it was ended with its supervisor."""
+        del self.running[attempt]
+        if outcome is not None:
+            self.performed[attempt] = outcome
+
+    def step(self, until: float) -> bool:
+        """Let time pass to the next event; False, at ``until``, when there is none before."""
+        due = self.clock.next_due()
+        there = due is not None and due <= until
+        self.clock.advance(max(0.0, (due if there and due is not None else until) - self.now()))
+        return there
 
     def advance(self, seconds: float) -> None:
         """Let time pass, event by event."""
         end = self.now() + seconds
-        while True:
-            calls: list[Any] = list(self.clock.getDelayedCalls())
-            due = min((float(call.getTime()) for call in calls), default=None)
-            if due is None or due > end:
-                break
-            self.clock.advance(max(0.0, due - self.now()))
-        self.clock.advance(max(0.0, end - self.now()))
+        while self.step(end):
+            pass

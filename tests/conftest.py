@@ -1,7 +1,7 @@
 """How pytest runs these tests.
 
 - A pytest-twisted test leaves the reactor running, and trial cannot start it a second time: trial's and unittest's classes go first.
-- ``--portable`` leaves out the functional tests whose module does not say ``EVERY_PYTHON = True``.
+- ``--portable`` leaves out the functional tests whose module does not say ``EVERY_PYTHON = True``, and others that say False.
 - A test that tries to leave this machine fails, even if it swallowed the error.
 - Child processes that are left at the end fail the run.
 - When a test with daemons fails, their logs are part of its report.
@@ -28,7 +28,7 @@ outlived: dict[int, str] = {}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--portable", action="store_true", help="of tests/functional, only modules that say EVERY_PYTHON = True"
+        "--portable", action="store_true", help="what every Python has to pass: see EVERY_PYTHON"
     )
 
 
@@ -48,7 +48,8 @@ def _is_case(item: pytest.Item) -> bool:
 
 
 def _is_portable(item: pytest.Item) -> bool:
-    return FUNCTIONAL not in item.path.parents or getattr(getattr(item, "module", None), "EVERY_PYTHON", False)
+    by_place = FUNCTIONAL not in item.path.parents
+    return bool(getattr(getattr(item, "module", None), "EVERY_PYTHON", by_place))
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+EVERY_PYTHON = False
+
 TRIAL = """
     from twisted.internet import reactor, task
     from twisted.trial.unittest import TestCase
@@ -106,11 +108,13 @@ class Guards(unittest.TestCase):
         )
 
     def test_portable(self) -> None:
-        """--portable keeps what says EVERY_PYTHON, and everything that is not functional."""
-        code, output = run_pytest({"test_a.py": "def test_unit(): pass"}, "--portable")
+        """--portable keeps what says EVERY_PYTHON, and everything that is not functional and does not say the contrary."""
+        files = {"test_a.py": "def test_unit(): pass", "test_b.py": "EVERY_PYTHON = False\ndef test_once(): raise ValueError"}
+        code, output = run_pytest(files, "--portable")
         self.assertEqual(0, code, output)
+        self.assertIn("1 passed, 1 deselected", output)
         argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--portable", "--collect-only", "-q"]
         argv.append("tests/functional")
         collected = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
-        self.assertIn("functional/test_daemons.py", collected)
+        self.assertIn("functional/test_endings.py", collected)
         self.assertNotIn("functional/test_packaging.py", collected)

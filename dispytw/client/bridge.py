@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python import threadable
 
 from dispytw.errors import ClusterClosedError, ForkedError, ReactorThreadError
 
@@ -50,6 +51,7 @@ class Bridge:
     def start(self) -> None:
         """Run the reactor in its thread, unless the application runs it already."""
         if self.in_app:
+            self.reactor.callFromThread(self.reactor.addSystemEventTrigger, "after", "shutdown", self._end_waits)
             return
         running = threading.Event()
         self.reactor.callWhenRunning(running.set)
@@ -76,8 +78,15 @@ class Bridge:
                 wait.set_exception(ClusterClosedError("the reactor has stopped"))
 
     @property
+    def stopped(self) -> bool:
+        """Whether the reactor has stopped: nothing can happen any more."""
+        return self._stopped
+
+    @property
     def in_reactor_thread(self) -> bool:
         """Whether the caller is the reactor's own thread."""
+        if self.in_app:
+            return bool(threadable.isInIOThread())
         return threading.current_thread() is self._thread
 
     def refuse_to_wait(self, what: str) -> None:
@@ -92,15 +101,27 @@ class Bridge:
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
-            raise ForkedError("this process was forked from the one that made the cluster: make a new cluster here")
+            raise ForkedError(
+                "this process was forked from the one that made the cluster: use it there, or start this one with subprocess or "
+                "multiprocessing's 'spawn'"
+            )
 
     def post(self, call: Callable[[], Any]) -> None:
-        """Have ``call`` run in the reactor thread, after those posted before it."""
+        """Have ``call`` run in the reactor thread, after those posted before it.
+
+        :raises ClusterClosedError: when the reactor has stopped.
+        """
         self._check_process()
+        if self._stopped:
+            raise ClusterClosedError("the reactor has stopped")
         self._posted.append(call)
         if not self._woken:
-            self._woken = True
-            self.reactor.callFromThread(self._drain)
+            try:
+                self._woken = True
+                self.reactor.callFromThread(self._drain)
+            except BaseException:  # Ctrl-C: nobody may rely on having woken it
+                self._woken = False
+                raise
 
     def _drain(self) -> None:
         self._woken = False

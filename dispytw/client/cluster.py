@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ class JobCluster:
             keyfile=keyfile,
             certfile=certfile,
         )
-        _check_types(callback, loglevel, pulse_interval, reentrant, secret, node_port)
+        _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
@@ -101,6 +102,7 @@ class JobCluster:
         )
         self.is_program = self._shipment.computation.program is not None
         self._closed = False
+        self._ending = threading.Lock()
         self._engine: Engine = engine()
         speech.set_level(loglevel)
         found = find_targets(entries, node_port, secret, private_node)
@@ -132,8 +134,7 @@ class JobCluster:
         """
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
-        if self._closed:
-            raise ClusterClosedError(f"cluster {self.name} is closed")
+        self._refuse_when_closed()
         if self.is_program:
             packed = pack_strings(args, kwargs)
         else:
@@ -141,10 +142,16 @@ class JobCluster:
         uid = secrets.token_bytes(16)
         job = DispyJob(self, uid, next(_numbers), time.time())
         body = Inline(packed)
-        self.view.submitted()
         session, cluster = self._engine.session, self.uid
-        self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job))
+        with self._engine.keeper.uninterrupted(), self._ending:
+            self._refuse_when_closed()  # by another thread, while the arguments were packed
+            self.view.submitted()
+            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job))
         return job
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise ClusterClosedError(f"cluster {self.name} is closed")
 
     def cancel(self, job: DispyJob) -> int:
         """Cancel a job: a queued one at once, a running one by KeyboardInterrupt.
@@ -182,7 +189,8 @@ class JobCluster:
                 return False
             self._engine.bridge.wait(self._engine.session.give_up, self.uid, "close(terminate=True)")
             self.wait()
-        self._closed = True
+        with self._ending:
+            self._closed = True
         self._engine.bridge.wait(self._engine.session.close_cluster, self.uid)
         self._engine.clusters.pop(self.uid, None)
         return True
@@ -191,7 +199,9 @@ class JobCluster:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        # Ctrl-C does not wait here: the end of the program does, and says so.
+        if not isinstance(error, KeyboardInterrupt):
+            self.close()
 
     def status(self) -> ClusterStatus:
         """The nodes that were found, and how many jobs have not ended."""
@@ -232,8 +242,10 @@ def _refuse_unbuilt(**parameters: Any) -> None:
 
 
 def _check_types(
-    callback: Any, loglevel: Any, pulse_interval: Any, reentrant: Any, secret: Any, node_port: Any
+    depends: Any, callback: Any, loglevel: Any, pulse_interval: Any, reentrant: Any, secret: Any, node_port: Any
 ) -> None:
+    many = isinstance(depends, Iterable) and not isinstance(depends, (str, bytes))
+    _check("depends", depends is None or many, depends, "a list")
     _check("callback", callback is None or callable(callback), callback, "a function with one argument")
     _check("loglevel", isinstance(loglevel, int), loglevel, "a level of the logging module")
     _check("reentrant", isinstance(reentrant, bool), reentrant, "True or False")

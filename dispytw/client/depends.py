@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import os
 import shutil
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Union
@@ -60,7 +59,7 @@ class _Depends:
         """Take a file of this machine; returns its place in the computation's directory."""
         status = os.stat(path)
         place, digest = _place(path), _digest(path)
-        self.files[place] = File(place, digest, status.st_size, stat.S_IMODE(status.st_mode) if mode is None else mode)
+        self.files[place] = File(place, digest, status.st_size, status.st_mode & 0o777 if mode is None else mode)
         self.contents[digest] = os.path.abspath(path)
         return place
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.logger import Logger
 
@@ -79,7 +79,7 @@ class Dialer:
 
     def _failed(self, failure: Any) -> None:
         self._dialling = None
-        if self._stopped or failure.check(CancelledError):
+        if self._stopped:
             return
         self.state = describe(failure.value)
         self._on_failure(self, failure.value)

@@ -20,7 +20,7 @@ from dispytw.client.job import DispyJob
 from dispytw.client.keeper import Keeper
 from dispytw.client.nodes import Address
 from dispytw.client.session import Introduction, Session
-from dispytw.errors import ForkedError
+from dispytw.errors import ClusterClosedError, ForkedError
 from dispytw.version import VERSION
 from dispytw.wire.doorway import connect
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
@@ -71,7 +71,7 @@ class Engine:
         def call() -> None:
             try:
                 cpus = function()
-            except Exception as error:
+            except BaseException as error:  # sys.exit in it must not leave the node waiting for an answer
                 self.bridge.post(lambda error=error: answered.errback(error))  # type: ignore[misc]
             else:
                 self.bridge.post(lambda: answered.callback(cpus))
@@ -85,21 +85,33 @@ class Engine:
         return sum(cluster.view.unfinished for cluster in list(self.clusters.values()))
 
     def drain(self, given_up: threading.Event, seconds: float | None = None) -> None:
-        """Wait until no cluster has a job or a callback left, the event is set, or the seconds have passed."""
+        """Wait until no cluster has a job or a callback left, the event is set, the reactor is gone, or the seconds have passed."""
         deadline = None if seconds is None else time.monotonic() + seconds
-        while not given_up.is_set() and (deadline is None or time.monotonic() < deadline):
-            clusters = list(self.clusters.values())
-            if all(cluster.view.wait(0.05) for cluster in clusters):
+        while not given_up.is_set() and not self.bridge.stopped and (deadline is None or time.monotonic() < deadline):
+            submitted = self._submitted()
+            if all(view.wait(0.05) for view in submitted) and submitted == self._submitted():
                 return
 
+    def _submitted(self) -> dict[Any, int]:
+        """How many jobs each cluster has had: callbacks of one may submit to another that had none left."""
+        return {cluster.view: cluster.view.jobs for cluster in list(self.clusters.values())}
+
     def leave(self) -> None:
-        """End by force: what was not sent is Cancelled, what was sent is cancelled where it runs."""
-        self.bridge.wait(self.session.leave)
+        """End by force: what was not sent becomes Cancelled, what was sent is cancelled where it runs."""
+        self.bridge.post(self.session.leave)
+
+    def abandon(self) -> None:
+        """In a forked copy of this process: nothing of ours may keep a link open, or read on it."""
+        self.session.abandon_links()
+        self.keeper.forget_signals()
 
     def shut(self) -> None:
         """Close every cluster and stop the reactor."""
-        for cluster in list(self.clusters.values()):
-            self.bridge.wait(self.session.close_cluster, cluster.uid)
+        try:
+            for cluster in list(self.clusters.values()):
+                self.bridge.wait(self.session.close_cluster, cluster.uid)
+        except ClusterClosedError:
+            pass  # the application has stopped its reactor, and the links with it
         self.bridge.stop()
 
 
@@ -112,6 +124,14 @@ def _user() -> str:
 
 _engine: Engine | None = None
 _making = threading.Lock()
+
+
+def _after_fork_in_child() -> None:
+    if _engine is not None:
+        _engine.abandon()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def engine() -> Engine:

@@ -43,10 +43,7 @@ class DispyJob:
     :ivar status: Created, Running, Finished, Cancelled or Terminated.
     :ivar ip_addr: address of the node that runs, or ran, it; None before.
     :ivar start_time: wall time at which it began on the node, seconds.
-    :ivar end_time: wall time at which it ended there, seconds.
     :ivar submit_time: wall time at which it was submitted here, seconds.
-    :ivar exception: traceback text, or what killed it; None when it returned.
-    :ivar reason: one line that tells why it ended so, where the status does not.
     """
 
     __slots__ = (
@@ -57,11 +54,8 @@ class DispyJob:
         "_owner",
         "_result",
         "_uid",
-        "end_time",
-        "exception",
         "id",
         "ip_addr",
-        "reason",
         "start_time",
         "status",
         "submit_time",
@@ -80,10 +74,7 @@ class DispyJob:
         self.status = CREATED
         self.ip_addr: str | None = None
         self.start_time: float | None = None
-        self.end_time: float | None = None
         self.submit_time = submit_time
-        self.exception: str | None = None
-        self.reason = ""
         self._uid = uid
         self._owner = owner
         self._outcome: Outcome | None = None
@@ -144,6 +135,21 @@ class DispyJob:
             return self._lock
 
     @property
+    def end_time(self) -> float | None:
+        """Wall time at which it ended on the node, seconds; None before, and when no node can tell."""
+        return None if self._outcome is None else self._outcome.ended
+
+    @property
+    def exception(self) -> str | None:
+        """Traceback text, or what killed it; None before the end, and when it returned."""
+        return None if self._outcome is None else self._outcome.exception
+
+    @property
+    def reason(self) -> str:
+        """One line that tells why it ended so, where the status does not."""
+        return "" if self._outcome is None else self._outcome.reason
+
+    @property
     def stdout(self) -> Any:
         """What the job wrote to its standard output: str for a function, bytes for a program; None before the end."""
         return self._written("stdout")
@@ -167,10 +173,8 @@ class DispyJob:
     def _settled(self, outcome: Outcome, ip_addr: str | None) -> None:
         """Set the one final status, then release who waits for it."""
         self._outcome = outcome
-        self.exception, self.reason = outcome.exception, outcome.reason
         self.ip_addr = ip_addr or self.ip_addr
         self.start_time = outcome.started if outcome.started is not None else self.start_time
-        self.end_time = outcome.ended
         with _GUARD:
             self.status = outcome.status
             event = self._event

@@ -20,10 +20,12 @@ class Address:
 
     :param host: host name or IP address.
     :param port: TCP port.
+    :param named: the address as a cluster gave it, where that was another one; two addresses are equal without it.
     """
 
     host: str
     port: int
+    named: Address | None = attrs.field(default=None, eq=False, repr=False)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -36,8 +38,8 @@ def parse_address(text: str, default_port: int) -> Address:
     """
     host, port = text, str(default_port)
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else str(default_port) if not rest else "?"
+        host, bracket, rest = text[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else str(default_port) if bracket and not rest else "?"
     elif text.count(":") == 1:
         host, port = text.split(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -177,13 +179,14 @@ def node_entries(nodes: Any, node_port: int) -> list[NodeAllocate]:
 
 
 def _entry(node: Any, node_port: int) -> NodeAllocate:
+    host = node.host if isinstance(node, NodeAllocate) else node
+    if not isinstance(host, str):
+        raise TypeError(f"nodes: {node!r} must be a string ('host', 'host:port') or a NodeAllocate")
+    if "*" in host and host != "*":
+        raise NotImplementedError(f"nodes: {host!r}: only a plain '*' is understood until discovery is built; name the node")
     if isinstance(node, NodeAllocate):
         return node
-    if not isinstance(node, str):
-        raise TypeError(f"nodes: {node!r} must be a string ('host', 'host:port') or a NodeAllocate")
     if node in ("*", LOCAL):
         return NodeAllocate(node)
-    if "*" in node:
-        raise NotImplementedError(f"nodes: {node!r}: only a plain '*' is understood until discovery is built; name the node")
     address = parse_address(node, node_port)
     return NodeAllocate(address.host, address.port)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,7 @@ class PrivateNode:
     """
 
     def __init__(self, cpus: int = 0) -> None:
+        self._pid = os.getpid()
         self.directory = tempfile.mkdtemp(prefix="dispytw-")
         self.secret_file = os.path.join(self.directory, "secret")
         descriptor = os.open(self.secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -48,7 +50,11 @@ class PrivateNode:
                 start_new_session=True,
             )
         os.close(writer)
-        self.address = self._listening(reader)
+        try:
+            self.address = self._listening(reader)
+        except BaseException:
+            self.end()
+            raise
 
     def _command(self, cpus: int) -> list[str]:
         return [
@@ -58,14 +64,13 @@ class PrivateNode:
 
     def _listening(self, reader: int) -> Address:
         with open(reader) as pipe:
-            line = pipe.readline()
+            line = pipe.readline() if select.select([pipe], [], [], STARTING)[0] else ""
         if line.strip():
             host, port = line.split()
             return parse_address(f"[{host}]:{port}", 0)
-        self._process.wait(ENDING)
+        self._stop()
         with open(self._log, errors="replace") as log:
             text = log.read()[-4000:]
-        self.end()
         raise RuntimeError(f"the private node did not start; it said:\n{text}")
 
     @property
@@ -74,19 +79,35 @@ class PrivateNode:
         return secret_credential(read_secret_file(self.secret_file))
 
     def end(self) -> None:
-        """Close the pipe, wait for the end, remove what it left."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        """Close the pipe, wait for the end, remove what it left. A process forked from the program leaves it to its parent."""
+        if os.getpid() == self._pid:
+            self._stop()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _stop(self) -> None:
+        self.let_go()
         try:
             self._process.wait(ENDING)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def let_go(self) -> None:
+        """Close this process's end of the pipe: the node ends when nobody holds it any more."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
 
 _private: PrivateNode | None = None
 _starting = threading.Lock()
+
+
+def _after_fork() -> None:
+    if _private is not None:
+        _private.let_go()  # or the node would live as long as the child, whatever became of the program
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def private_node() -> tuple[Address, Any]:

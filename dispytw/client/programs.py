@@ -16,7 +16,7 @@ def pack_strings(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """
     if kwargs:
         raise TypeError(f"submit: a program takes no keyword arguments, but {', '.join(sorted(kwargs))} came")
-    return bytes(msgpack.packb([_string(index, arg) for index, arg in enumerate(args, 1)], unicode_errors="surrogateescape"))
+    return bytes(msgpack.packb([_string(index, arg) for index, arg in enumerate(args, 1)], unicode_errors="surrogatepass"))
 
 
 def _string(index: int, arg: Any) -> str:

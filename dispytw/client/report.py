@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dispytw.client.nodes import DispyNode
 
 _COLUMNS = ("Node", "CPUs", "Jobs", "Sec/Job", "Node Time Sec", "Sent", "Rcvd")
-_WIDTHS = (32, 5, 8, 10, 13, 9, 9)
+_WIDTHS = (32, 5, 8, 10, 13, 10, 10)
 
 
 def status_table(nodes: Iterable[DispyNode], pending: int, wall_time: float) -> str:

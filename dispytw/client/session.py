@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from dispytw.client.advice import no_node_yet, rejection
 from dispytw.client.dialer import Dialer
 from dispytw.client.nodes import Address
-from dispytw.errors import AuthError, VersionError
+from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
@@ -47,8 +47,8 @@ class ClusterEnd(Protocol):
     def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
         """A job runs."""
 
-    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome) -> None:
-        """A job has its final status."""
+    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
+        """A job has its final status; ``sent`` bytes of arguments it took."""
 
     def say(self, text: str) -> None:
         """Tell the user."""
@@ -115,7 +115,7 @@ class Session:
         self._enrolled: dict[bytes, _Enrolled] = {}
         self._jobs: dict[bytes, tuple[bytes, Body, Any]] = {}
         self._dialers: dict[Target, Dialer] = {}
-        self._links: dict[ConnectionFromNode, Dialer] = {}
+        self._links: dict[ConnectionFromNode, Address] = {}
         self._addresses: dict[bytes, Address] = {}
         self._endings: dict[ConnectionFromNode, Deferred[None]] = {}
 
@@ -151,11 +151,8 @@ class Session:
             dialer.dial()
             return
         dialer.users.add(cluster)
-        if dialer.node is not None and dialer.node in self.dispatcher.links:
-            self.dispatcher.do(self.ledger.wanted(cluster, dialer.node))
-            for link in self._links:
-                if link.uid == dialer.node:
-                    link.quicken(self._introduction_for(dialer).heartbeat)
+        if dialer.node is not None:
+            self._serve(dialer.node)
 
     def submit(self, cluster: bytes, job: bytes, body: Body, handle: Any) -> None:
         """Queue a job.
@@ -203,17 +200,21 @@ class Session:
             if not dialer.users:
                 dialer.stop()
                 del self._dialers[target]
-        wanted = set(self._dialers.values())
-        used = {dialer.node for dialer in wanted}
+        used = {dialer.node for dialer in self._dialers.values()}
         endings = []
-        for link, dialer in list(self._links.items()):
-            if dialer not in wanted and link.uid not in used:
+        for link in list(self._links):
+            if link.uid not in used:
                 endings.append(self._endings.setdefault(link, Deferred()))
                 link.transport.loseConnection()
         if not endings:
             return succeed(None)
-        done: Deferred[Any] = DeferredList(endings)
+        done: Deferred[Any] = DeferredList(endings, consumeErrors=True)
         return done.addTimeout(CLOSING, self._clock, onTimeoutCancel=lambda *_: None)  # type: ignore[arg-type]
+
+    def abandon_links(self) -> None:
+        """In a forked copy of this process: close its copies of the links' descriptors, without a word to anybody."""
+        for link in self._links:
+            link.transport.socket.close()
 
     # Dialling.
     def _dial(self, target: Target) -> Deferred[Any]:
@@ -224,27 +225,40 @@ class Session:
         if dialer is None:
             return None
         if peer.role != "node":
-            dialer.state = f"it is no node but a {peer.role}"
+            dialer.node, dialer.state = None, f"it is no node but a {peer.role}"
             self._refused(dialer, dialer.state)
             return None
-        if peer.uid in self.dispatcher.links:
-            self._same_node(dialer, peer.uid)
+        dialer.node = peer.uid
+        if self._is_linked(peer.uid):  # by another of its names (127.0.0.1 and localhost): one link serves both
+            self._serve(peer.uid)
             return None
-        link = ConnectionFromNode(
-            peer.uid, self.dispatcher, self._introduction_for(dialer), self, self._sinks, self._clock, self._now
-        )
-        self._links[link] = dialer
+        introduction = attrs.evolve(self._introduction, heartbeat=self._heartbeat(peer.uid))
+        link = ConnectionFromNode(peer.uid, self.dispatcher, introduction, self, self._sinks, self._clock, self._now)
+        self._links[link] = dialer.address
         return link
 
-    def _same_node(self, dialer: Dialer, node: bytes) -> None:
-        """Another name of a node that has a link already (127.0.0.1 and localhost): that link serves both."""
-        dialer.introduced(node)
-        for cluster in sorted(dialer.users):
-            self.dispatcher.do(self.ledger.wanted(cluster, node))
+    def _is_linked(self, node: bytes) -> bool:
+        return any(link.uid == node and link not in self._endings for link in self._links)
 
-    def _introduction_for(self, dialer: Dialer) -> Introduction:
-        pulses = [self._enrolled[user].pulse_interval for user in dialer.users]
-        return attrs.evolve(self._introduction, heartbeat=min([DEFAULT_HEARTBEAT, *(p for p in pulses if p is not None)]))
+    def _serve(self, node: bytes) -> None:
+        """Let every cluster that names the node, by whatever name, use it, if its link is introduced."""
+        link = next((link for link in self._links if self.dispatcher.links.get(node) is link), None)
+        if link is not None:
+            link.quicken(self._heartbeat(node))
+            for dialer in self._dialers_of(node):
+                dialer.introduced(node)
+            for cluster in self._users_of(node):
+                self.dispatcher.do(self.ledger.wanted(cluster, node))
+
+    def _dialers_of(self, node: bytes) -> list[Dialer]:
+        return [dialer for dialer in self._dialers.values() if dialer.node == node]
+
+    def _users_of(self, node: bytes) -> list[bytes]:
+        return sorted({user for dialer in self._dialers_of(node) for user in dialer.users})
+
+    def _heartbeat(self, node: bytes) -> float:
+        pulses = [self._enrolled[user].pulse_interval for user in self._users_of(node)]
+        return min([DEFAULT_HEARTBEAT, *(pulse for pulse in pulses if pulse is not None)])
 
     def _dial_failed(self, dialer: Dialer, error: Exception) -> None:
         if isinstance(error, (AuthError, VersionError)):
@@ -261,37 +275,38 @@ class Session:
     # How links begin and end (`dispytw.scheduler.connections.LinkEnds`).
     def link_introduced(self, link: ConnectionFromNode, facts: NodeFacts, holder: str) -> None:
         """A node has said what it is: the clusters that name it may use it."""
-        dialer = self._links[link]
-        dialer.introduced(facts.uid)
-        self._addresses[facts.uid] = Address(link.peer_host, dialer.address.port)
-        for cluster in sorted(dialer.users):
-            self.dispatcher.do(self.ledger.wanted(cluster, facts.uid))
+        self._addresses[facts.uid] = Address(link.peer_host, self._links[link].port)
+        self._serve(facts.uid)
 
     def link_refused(self, link: ConnectionFromNode, error: Exception) -> None:
         """A node runs something that does not go with us."""
-        dialer = self._links[link]
-        dialer.state = str(error)
-        self._refused(dialer, str(error))
+        for dialer in self._dialers_of(link.uid):
+            dialer.state = str(error)
+            self._refused(dialer, str(error))
 
     def link_ended(self, link: ConnectionFromNode) -> None:
         """A link is gone: it is dialled again if a cluster wants it, by every name that led to it."""
-        dialer = self._links.pop(link, None)
+        self._links.pop(link, None)
         ending = self._endings.pop(link, None)
         if ending is not None and not ending.called:
             ending.callback(None)
-        if link.uid not in self.dispatcher.links:
-            for other in self._dialers.values():
-                if other is dialer or other.node == link.uid:
-                    other.link_ended()
+        if not self._is_linked(link.uid):
+            for dialer in self._dialers_of(link.uid):
+                dialer.link_ended()
 
     # What the dispatcher asks (`dispytw.scheduler.dispatcher.Customer`).
     def computation(self, cluster: bytes) -> Computation:
         """See Customer."""
-        return self._enrolled[cluster].computation
+        return self._still(cluster).computation
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
         """See Customer."""
-        return self._enrolled[cluster].files[digest]
+        return self._still(cluster).files[digest]
+
+    def _still(self, cluster: bytes) -> _Enrolled:
+        if cluster not in self._enrolled:
+            raise RefusedError("its cluster was closed meanwhile")
+        return self._enrolled[cluster]
 
     def body_of(self, job: bytes) -> Body:
         """See Customer."""
@@ -299,7 +314,8 @@ class Session:
 
     def allocate(self, cluster: bytes, node: NodeFacts) -> Deferred[int]:
         """See Customer."""
-        return self._enrolled[cluster].end.node_found(node, self._addresses[node.uid])
+        named = next((dialer.address for dialer in self._dialers_of(node.uid) if cluster in dialer.users), None)
+        return self._enrolled[cluster].end.node_found(node, attrs.evolve(self._addresses[node.uid], named=named))
 
     def show_running(self, job: bytes, node: bytes, started: float) -> None:
         """See Customer."""
@@ -308,9 +324,9 @@ class Session:
 
     def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
         """See Customer."""
-        cluster, _, handle = self._jobs.pop(job)
+        cluster, body, handle = self._jobs.pop(job)
         address = self._addresses.get(node) if node is not None else None
-        self._enrolled[cluster].end.job_settled(handle, node, address, outcome)
+        self._enrolled[cluster].end.job_settled(handle, node, address, outcome, body.size)
 
     def tell(self, order: TellAway | TellBack | TellRejected | TellHeld) -> None:
         """See Customer."""
@@ -321,7 +337,7 @@ class Session:
             self._say_once(order.cluster, order.node, f"{where} is {order.text}; it will be used when it is free")
         elif isinstance(order, TellBack):
             self._say_to_users(order.node, f"{where} answers again")
-        elif order.jobs:
+        else:
             self._say_to_users(order.node, f"{where} does not answer; {order.jobs} jobs are there")
 
     def _say_once(self, cluster: bytes, node: bytes, text: str) -> None:

@@ -51,7 +51,7 @@ def begin(in_app: bool = False) -> None:
 
     :param in_app: whether the program runs Twisted, and so Twisted's logging, itself.
     """
-    if not LOGGER.handlers:
+    if not LOGGER.hasHandlers():
         stderr = _Stderr()
         stderr.setFormatter(logging.Formatter("%(asctime)s dispytw - %(message)s"))
         LOGGER.addHandler(stderr)

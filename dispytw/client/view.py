@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address, DispyNode, NodeAllocate
-from dispytw.values import CANCELLED, RUNNING, NodeFacts, Outcome
+from dispytw.values import CANCELLED, NodeFacts, Outcome
 from dispytw.wire.records import outcome_bodies
 
 
@@ -35,6 +35,7 @@ class View:
     :param callback: called with each job that has ended, or None.
     :param choices: which NodeAllocate decides about a node dialled at an address.
     :param say: tells the user.
+    :ivar jobs: how many jobs it has had.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class View:
         self._choices = choices
         self._threads = threads
         self._changed = threading.Condition()
+        self.jobs = 0
+        self._running: dict[DispyJob, DispyNode] = {}
         self._unfinished = 0
         self._uncalled = 0
 
@@ -65,6 +68,7 @@ class View:
     def submitted(self) -> None:
         """One job more."""
         with self._changed:
+            self.jobs += 1
             self._unfinished += 1
 
     def wait(self, timeout: float | None) -> bool:
@@ -78,9 +82,7 @@ class View:
         """See ClusterEnd."""
         shown = DispyNode(address.host, node.name, node.cpus, address.port)
         self.nodes[node.uid] = shown
-        choice = self._choices.get(address) or next(
-            (choice for named, choice in self._choices.items() if named.port == address.port), NodeAllocate(address.host)
-        )
+        choice = self._choices.get(address.named or address) or NodeAllocate(address.host)
 
         def allocated(cpus: Any) -> int:
             if not isinstance(cpus, int):
@@ -100,15 +102,17 @@ class View:
     def job_running(self, job: DispyJob, node: bytes, address: Address, started: float) -> None:
         """See ClusterEnd."""
         shown = self.nodes[node]
-        if job.status != RUNNING:
-            shown.busy += 1
+        self._leaves(job)
+        self._running[job] = shown
+        shown.busy += 1
         shown.update_time = time.time()
         job._running(address.host, started)
 
-    def job_settled(self, job: DispyJob, node: bytes | None, address: Address | None, outcome: Outcome) -> None:
+    def job_settled(self, job: DispyJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
         """See ClusterEnd."""
+        self._leaves(job)
         if node is not None:
-            self._count(self.nodes[node], outcome, job.status == RUNNING)
+            self._count(self.nodes[node], outcome, sent)
         job._settled(outcome, address.host if address is not None else None)
         with self._changed:
             self._unfinished -= 1
@@ -122,11 +126,17 @@ class View:
             self._uncalled -= 1
             self._changed.notify_all()
 
+    def _leaves(self, job: DispyJob) -> None:
+        """A job that was assigned anew, or has ended, keeps no node busy."""
+        shown = self._running.pop(job, None)
+        if shown is not None:
+            shown.busy -= 1
+
     @staticmethod
-    def _count(shown: DispyNode, outcome: Outcome, was_running: bool) -> None:
-        shown.busy -= was_running
+    def _count(shown: DispyNode, outcome: Outcome, sent: int) -> None:
         shown.jobs_done += outcome.status != CANCELLED
         shown.update_time = time.time()
+        shown.tx += sent
         shown.rx += sum(body.size for body in outcome_bodies(outcome))
         if outcome.started is not None and outcome.ended is not None:
             shown.cpu_time += max(0.0, outcome.ended - outcome.started)

@@ -36,7 +36,7 @@ from dispytw.wire.records import ENDED, HANDED, NEVER_STARTED, RUNNING, UNKNOWN
 
 #: Seconds after which a client that went without a word, and has no job running here, loses its hold.
 HOLD = 60.0
-#: Acknowledged attempts that are remembered, so that an old request for one of them starts nothing.
+#: Attempts that are remembered after their outcomes have been forgotten: acknowledged ones, and as many that were given up.
 _REMEMBERED = 10_000
 
 
@@ -64,6 +64,7 @@ class _Opened:
     stage: Stage = Stage.FETCHING
     generation: int = 0
     text: str = ""
+    launched: bool = False
 
 
 @attrs.define(eq=False)
@@ -74,6 +75,16 @@ class _Placed:
     started: float = 0.0
     cancelled: bool = False
     outcome: Outcome | None = None
+
+
+class _Ended(OrderedDict[Attempt, None]):
+    """Attempts whose outcomes have been forgotten: an old request for one starts nothing, and none is said never to have started."""
+
+    def remember(self, attempt: Attempt) -> None:
+        """One more; the oldest goes when there are too many."""
+        self[attempt] = None
+        if len(self) > _REMEMBERED:
+            self.popitem(last=False)
 
 
 class Bench:
@@ -92,7 +103,8 @@ class Bench:
         self._opened: dict[bytes, _Opened] = {}
         self._placed: dict[Attempt, _Placed] = {}
         self._waiting: dict[bytes, None] = {}
-        self._acknowledged: OrderedDict[Attempt, None] = OrderedDict()
+        self._acknowledged = _Ended()
+        self._given_up = _Ended()
         self._generation = facts.incarnation << 20
 
     # Clients.
@@ -107,9 +119,7 @@ class Bench:
         if client not in self._clients:
             return []
         self._clients[client].gone_since = now
-        if any(placed.client == client for placed in self._placed.values()):
-            return []
-        return self._let_go(client)
+        return [] if self._involves(client) else self._let_go(client)
 
     def holder_name(self) -> str:
         """Who holds the node, for people; empty when it is free."""
@@ -124,12 +134,15 @@ class Bench:
         """A client wants a computation here.
 
         :param complete: whether all its files are here.
-        :raises NodeHeldError: another client holds the node.
+        :raises NodeHeldError: another client holds the node, or what this one ran here before is still ending.
         :raises RefusedError: it cannot run here, ever.
         """
         self._admit(client, computation)
         self.holder = client
         opened = self._opened.setdefault(computation.uid, _Opened(computation, client))
+        if opened.stage is Stage.CLOSING:
+            self._waiting[client] = None
+            raise NodeHeldError("still ending what it ran here before")
         if opened.stage is Stage.READY:
             return [TellReady(client, computation.uid, opened.generation)]
         if opened.stage is Stage.FAILED:
@@ -137,7 +150,7 @@ class Bench:
         if opened.stage is not Stage.FETCHING or not complete:
             return []
         self._generation += 1
-        opened.stage, opened.generation = Stage.LAUNCHING, self._generation
+        opened.stage, opened.generation, opened.launched = Stage.LAUNCHING, self._generation, True
         return [Launch(computation)]
 
     def _admit(self, client: bytes, computation: Computation) -> None:
@@ -179,6 +192,7 @@ class Bench:
         opened = self._opened.get(computation)
         if opened is None:
             return []
+        opened.launched = False
         orders: list[Order] = []
         for attempt, placed in list(self._placed.items()):
             if placed.computation == computation and placed.outcome is None:
@@ -200,15 +214,20 @@ class Bench:
     def closed(self, client: bytes, computation: bytes) -> list[Order]:
         """The client needs a computation no more."""
         opened = self._opened.get(computation)
-        if opened is None or opened.client != client or opened.stage is Stage.CLOSING:
+        if opened is None:
+            return self._maybe_freed(client)
+        if opened.client != client or opened.stage is Stage.CLOSING:
             return []
-        running = opened.stage in (Stage.LAUNCHING, Stage.READY)
         opened.stage = Stage.CLOSING
-        return [End(computation)] if running else self._removed(computation)
+        return [End(computation)] if opened.launched else self._removed(computation)
 
     def _removed(self, computation: bytes) -> list[Order]:
-        opened = self._opened.pop(computation)
-        return [Remove(computation), *self._maybe_freed(opened.client)]
+        client = self._opened.pop(computation).client
+        orders: list[Order] = [Remove(computation)]
+        if client in self._waiting:
+            del self._waiting[client]
+            orders.append(TellFreed(client))
+        return orders + self._maybe_freed(client)
 
     def _maybe_freed(self, client: bytes) -> list[Order]:
         if self.holder != client or any(opened.client == client for opened in self._opened.values()):
@@ -216,15 +235,20 @@ class Bench:
         self.holder = None
         waiting = [TellFreed(other) for other in self._waiting]
         self._waiting.clear()
-        if self._clients[client].gone_since is not None:
+        if self._clients[client].gone_since is not None and not self._involves(client):
             del self._clients[client]
         return list(waiting)
+
+    def _involves(self, client: bytes) -> bool:
+        """Whether something runs for the client, or is owed to it."""
+        return any(placed.client == client for placed in self._placed.values())
 
     def _let_go(self, client: bytes) -> list[Order]:
         orders: list[Order] = []
         for uid, opened in list(self._opened.items()):
             if opened.client == client:
                 orders.extend(self.closed(client, uid))
+        orders.extend(self._maybe_freed(client))
         if self.holder != client:
             self._clients.pop(client, None)
         return orders
@@ -239,12 +263,12 @@ class Bench:
         """
         opened = self._opened.get(computation)
         if opened is None or opened.client != client or opened.stage is not Stage.READY or opened.generation != generation:
-            return [], [(attempt, "the computation is not ready here") for attempt in attempts if attempt not in self._placed]
+            return [], [(attempt, "the computation is not ready here") for attempt in attempts if not self._knows(attempt)]
         taken: list[Attempt] = []
         refused: list[tuple[Attempt, str]] = []
         free = self.facts.cpus - self.busy()
         for attempt in attempts:
-            if attempt in self._placed or attempt in self._acknowledged:
+            if self._knows(attempt):
                 continue
             if self.stopping or len(taken) >= free:
                 refused.append((attempt, "the node is being stopped" if self.stopping else "no free slot"))
@@ -252,6 +276,9 @@ class Bench:
             self._placed[attempt] = _Placed(client, computation)
             taken.append(attempt)
         return ([Start(computation, tuple(taken))] if taken else []), refused
+
+    def _knows(self, attempt: Attempt) -> bool:
+        return attempt in self._placed or attempt in self._acknowledged or attempt in self._given_up
 
     def busy(self) -> int:
         """Slots in use."""
@@ -279,9 +306,7 @@ class Bench:
         if placed is None or placed.outcome is None:
             return []
         del self._placed[attempt]
-        self._acknowledged[attempt] = None
-        if len(self._acknowledged) > _REMEMBERED:
-            self._acknowledged.popitem(last=False)
+        self._acknowledged.remember(attempt)
         return [Forget(attempt, placed.outcome)]
 
     def cancelled(self, client: bytes, attempts: Iterable[Attempt]) -> list[Order]:
@@ -316,7 +341,7 @@ class Bench:
         return orders, words, ready
 
     def _unplaced_word(self, attempt: Attempt, incarnation: int) -> str:
-        if incarnation != self.facts.incarnation or attempt in self._acknowledged:
+        if incarnation != self.facts.incarnation or self._knows(attempt):
             return UNKNOWN
         return NEVER_STARTED
 
@@ -341,8 +366,14 @@ class Bench:
         for attempt, placed in list(self._placed.items()):
             if placed.client == client and placed.outcome is not None:
                 del self._placed[attempt]
+                self._given_up.remember(attempt)
                 orders.append(Forget(attempt, placed.outcome))
         return orders + self._let_go(client)
+
+    def owes(self) -> bool:
+        """Whether a client that is connected has yet to acknowledge an outcome."""
+        owed = {placed.client for placed in self._placed.values() if placed.outcome is not None}
+        return any(client.gone_since is None and client.uid in owed for client in self._clients.values())
 
     def next_due(self) -> float | None:
         """When `elapsed` may have something to do, in monotonic seconds."""
@@ -356,8 +387,4 @@ class Bench:
     def stopped(self) -> list[Order]:
         """The node is to end: nothing new is taken, what runs is cancelled."""
         self.stopping = True
-        return [
-            Stop(placed.computation, attempt)
-            for attempt, placed in self._placed.items()
-            if placed.outcome is None and not placed.cancelled
-        ]
+        return [order for attempt, placed in self._placed.items() for order in self._stopped(attempt, placed.client)]

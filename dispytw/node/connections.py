@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from dispytw.errors import VersionError
+from dispytw.errors import VersionError, WireError
 from dispytw.node.steward import Steward
 from dispytw.values import Attempt, Body, NodeFacts, Outcome
 from dispytw.wire import nodecommands as ask
@@ -18,6 +18,7 @@ from dispytw.wire.heartbeat import Heartbeats
 from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
+    attempts_with,
     body_from,
     computation_from,
     outcome_record,
@@ -109,7 +110,7 @@ class ConnectionFromScheduler(StreamingLink):
 
     @ask.Reconcile.responder
     def reconcile(self, attempts: list[Any]) -> dict[str, Any]:
-        asked = [(attempt_from(record), int(record[2])) for record in attempts]
+        asked = attempts_with(attempts, int)
         words, ready = self._steward.reconcile(self.client, asked)
         return {
             "attempts": [[attempt.job, attempt.number, word] for attempt, word in words],
@@ -118,6 +119,8 @@ class ConnectionFromScheduler(StreamingLink):
 
     @ask.OpenComputation.responder
     def open_computation(self, computation: list[Any]) -> dict[str, Any]:
+        if self._heartbeats is None:
+            raise WireError("a client that has not introduced itself cannot hold the node")
         return {"missing": self._steward.open_computation(self.client, computation_from(computation))}
 
     @ask.CloseComputation.responder
@@ -127,7 +130,7 @@ class ConnectionFromScheduler(StreamingLink):
 
     @ask.RunJobs.responder
     def run_jobs(self, computation: bytes, generation: int, jobs: list[Any]) -> dict[str, Any]:
-        taken = [(attempt_from(record), body_from(record[2], self.streams.take)) for record in jobs]
+        taken = attempts_with(jobs, lambda body: body_from(body, self.streams.take))
         refused = self._steward.run_jobs(self.client, computation, generation, taken)
         return {"refused": [[attempt.job, attempt.number, reason] for attempt, reason in refused]}
 

@@ -30,7 +30,7 @@ from dispytw.wire.doorway import DoorwayServerFactory, Peer
 
 log = Logger()
 
-#: Seconds that clients get to acknowledge what ended because the node is stopped.
+#: Seconds that clients get to acknowledge what ended because the node is stopped, and then to hang up.
 TELLING = 2.0
 
 
@@ -87,7 +87,7 @@ class NodeService(Service):
         try:
             self._state = StateDir.open(self._config.state_dir, self._config.port)
         except StateDirError as error:
-            raise CannotServe(f"dispynode: {error}") from None
+            raise CannotServe(str(error)) from None
         sweep_leftovers(self._state.run, log)
         self._furnish()
         try:
@@ -95,7 +95,7 @@ class NodeService(Service):
         except CannotListenError as error:
             self._state.close()
             raise CannotServe(f"port {self._config.port} on {self._config.host} is taken: {error.socketError}") from None
-        self._announce()
+        self._reactor.callWhenRunning(self._announce)  # not before: until then a SIGTERM would kill this process
 
     def _furnish(self) -> None:
         state, config = self._state, self._config
@@ -162,13 +162,17 @@ class NodeService(Service):
         return done.addBoth(self._closed)
 
     def _say_goodbye(self) -> Deferred[Any]:
-        self._steward.stop()
+        told: Deferred[Any] = self._steward.stop()
+        told.addTimeout(TELLING, self._reactor, onTimeoutCancel=lambda *_: None)
+        return told.addCallback(lambda _: self._hang_up())
+
+    def _hang_up(self) -> Deferred[Any]:
         for link in list(self._links):
             link.transport.loseConnection()
-        gone: Deferred[Any] = DeferredList([link.closed for link in self._links])
-        return gone.addTimeout(TELLING, self._reactor, onTimeoutCancel=lambda *_: self._hang_up())
+        gone: Deferred[Any] = DeferredList([link.closed for link in self._links], consumeErrors=True)
+        return gone.addTimeout(TELLING, self._reactor, onTimeoutCancel=lambda *_: self._cut())
 
-    def _hang_up(self) -> None:
+    def _cut(self) -> None:
         for link in list(self._links):
             link.abort()
 

@@ -47,14 +47,18 @@ class StateDir:
         :param path: None for the default.
         :raises StateDirError: when another daemon holds it, or it is not ours alone.
         """
-        path = os.path.abspath(path or default_path(port))
+        path = os.path.realpath(path or default_path(port))  # systemd gives its services a symlink
         try:
             os.makedirs(path, mode=0o700, exist_ok=True)
             _check(path)
             lock = _locked(path)
-            for place in _PLACES:
-                os.makedirs(os.path.join(path, place), mode=0o700, exist_ok=True)
-            return cls(path, _uid(path), _next_incarnation(path), lock)
+            try:
+                for place in _PLACES:
+                    os.makedirs(os.path.join(path, place), mode=0o700, exist_ok=True)
+                return cls(path, *_identity(path), lock)
+            except BaseException:
+                os.close(lock)
+                raise
         except StateDirError:
             raise
         except OSError as error:
@@ -132,18 +136,24 @@ def _write_durably(path: str, content: bytes) -> None:
         os.close(directory)
 
 
-def _uid(path: str) -> bytes:
-    place = os.path.join(path, "uid")
-    known = _read(place)
-    if known is not None and len(known) == 32:
-        return bytes.fromhex(known.decode("ascii"))
-    uid = secrets.token_bytes(16)
-    _write_durably(place, uid.hex().encode("ascii"))
-    return uid
+def _identity(path: str) -> tuple[bytes, int]:
+    """Uid and incarnation. If either file is torn this is a new node: what an earlier one accepted must not be taken for ours."""
+    uid, last = _known_uid(os.path.join(path, "uid")), _last_incarnation(os.path.join(path, "incarnation"))
+    if uid is None or last is None:
+        uid, last = secrets.token_bytes(16), 0
+        _write_durably(os.path.join(path, "uid"), uid.hex().encode("ascii"))
+    _write_durably(os.path.join(path, "incarnation"), b"%d" % (last + 1))
+    return uid, last + 1
 
 
-def _next_incarnation(path: str) -> int:
-    place = os.path.join(path, "incarnation")
-    number = int(_read(place) or b"0") + 1
-    _write_durably(place, b"%d" % number)
-    return number
+def _known_uid(place: str) -> bytes | None:
+    try:
+        uid = bytes.fromhex((_read(place) or b"").decode("ascii"))
+    except ValueError:
+        return None
+    return uid if len(uid) == 16 else None
+
+
+def _last_incarnation(place: str) -> int | None:
+    found = _read(place) or b""
+    return int(found) if found.isdigit() else None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred, maybeDeferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
@@ -124,12 +124,14 @@ class Steward:
         self._clock = clock
         self._now = now
         self._in_thread = in_thread
+        self._disk = DeferredLock()
         self._links: dict[bytes, ClientLink] = {}
         self._bodies: dict[Attempt, Body] = {}
         self._args: dict[Attempt, Body] = {}
         self._outboxes: defaultdict[bytes, _Outbox] = defaultdict(_Outbox)
         self._flushing: Any = None
         self._timer: Any = None
+        self._told: Deferred[None] | None = None
 
     # Clients.
     def attached(self, client: bytes, name: str, link: ClientLink) -> None:
@@ -219,7 +221,10 @@ class Steward:
         """Carry out orders, in their order."""
         for order in orders:
             _CARRY_OUT[type(order)](self, order)
-        self._set_timer()
+        if self._told is None:
+            self._set_timer()
+        elif not self._told.called and not self.bench.owes():
+            self._told.callback(None)
 
     def _set_timer(self) -> None:
         due = self.bench.next_due()
@@ -232,13 +237,19 @@ class Steward:
     def _wake(self) -> None:
         self.do(self.bench.elapsed(self._now()))
 
-    def stop(self) -> None:
-        """What can still be told is told; no timer is left behind."""
+    def stop(self) -> Deferred[None]:
+        """What can still be told is told; no timer is set any more.
+
+        :returns: fires when all connected clients have acknowledged, and nothing is left to do on the disk.
+        """
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._told = Deferred()
         if self._flushing is not None:
             self._flushing.cancel()
             self._flush()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self.do(())
+        return self._told.addCallback(lambda _: self._disk.run(lambda: None))
 
     def _launch(self, order: o.Launch) -> None:
         computation = order.computation
@@ -253,11 +264,16 @@ class Steward:
                 self.do(self.bench.supervisor_ended(computation.uid, "closed before it was launched"))
 
         def failed(failure: Any) -> None:
-            log.failure("computation {computation} could not be laid out", failure, computation=computation.uid.hex()[:8])
-            self.setup_failed(computation.uid, f"its files could not be laid out: {failure.value}")
+            log.failure("computation {computation} could not be launched", failure, computation=computation.uid.hex()[:8])
+            self.setup_failed(computation.uid, f"it could not be launched: {failure.value}")
             self.do(self.bench.supervisor_ended(computation.uid, "never launched"))
 
-        self._in_thread(self._files.lay_out, computation).addCallbacks(laid_out, failed)
+        self._on_disk(self._files.lay_out, computation).addCallback(laid_out).addErrback(failed)
+
+    def _on_disk(self, function: Callable[[Any], Any], argument: Any) -> Deferred[Any]:
+        """One after another: a computation that comes again is laid out only when what it left has been removed."""
+        done: Deferred[Any] = self._disk.run(self._in_thread, function, argument)
+        return done
 
     def _start(self, order: o.Start) -> None:
         started = [(attempt, self._bodies.pop(attempt)) for attempt in order.attempts]
@@ -274,7 +290,7 @@ class Steward:
         def failed(failure: Any) -> None:
             log.failure("files of computation {computation} are left", failure, computation=order.computation.hex()[:8])
 
-        self._in_thread(self._files.remove, order.computation).addErrback(failed)
+        self._on_disk(self._files.remove, order.computation).addErrback(failed)
 
     def _forget(self, order: o.Forget) -> None:
         self._delete(outcome_bodies(order.outcome))

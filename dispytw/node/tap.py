@@ -28,7 +28,7 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = "Offers this machine's processors to dispytw programs."
 
-    optParameters = [
+    optParameters: list[list[Any]] = [
         ["cpus", "c", 0, "slots to offer; 0: as many as there are cores, negative: leave that many free", _number],
         ["host", "i", None, "address to listen on (default: 127.0.0.1, or all with a secret of your own)"],
         ["port", None, NODE_PORT, "TCP port to listen on; 0: a free one", _number],
@@ -40,7 +40,7 @@ class Options(usage.Options):
         ["zombie-interval", None, 60.0, "minutes for which jobs of a silent client go on", float],
         ["announce-fd", None, None, "descriptor on which 'host port' is written once the node listens", _number],
     ]
-    optFlags = [
+    optFlags: list[list[Any]] = [
         ["insecure", None, "neither encrypt nor ask for a secret"],
         ["end-with-stdin", None, "end when standard input is closed"],
         ["debug", "d", "log more"],
@@ -61,19 +61,20 @@ class Options(usage.Options):
             self["cpus"] += cores
         if self["cpus"] <= 0:
             raise usage.UsageError(f"--cpus leaves no slot: there are {cores} cores")
-        if self["zombie-interval"] <= 0:
+        if not self["zombie-interval"] > 0:
             raise usage.UsageError("--zombie-interval must be a number of minutes above 0")
 
 
+_NAMES = {"help", "version", *(str(option[0]) for option in (*Options.optParameters, *Options.optFlags))}
 _ALIASES = {"--node-port": "--port", "--ip-addr": "--host"}
 
 
 def _respelled(word: str) -> str:
-    if not word.startswith("--"):
-        return word
+    """An option in our spelling; anything else, a secret that begins with dashes say, as it stands."""
     name, equals, value = word.partition("=")
     name = name.replace("_", "-")
-    return _ALIASES.get(name, name) + equals + value
+    name = _ALIASES.get(name, name)
+    return name + equals + value if name[2:] in _NAMES else word
 
 
 def build_service(config: NodeConfig, reactor: Any) -> NodeService:

@@ -66,9 +66,7 @@ class Workspace:
 
     def remove(self, computation: bytes) -> None:
         """Delete a computation's directory. Waits for the disk."""
-        work = os.path.join(self._state.work, computation.hex())
-        if os.path.isdir(work):
-            _remove_tree(work)
+        _remove(os.path.join(self._state.work, computation.hex()))
 
     def sinks(self) -> StoreSinks:
         """Where the streams of one link go."""
@@ -87,18 +85,21 @@ def _copy(source: str, place: str, mode: int) -> None:
 
 def _empty(directory: str) -> None:
     for name in os.listdir(directory):
-        place = os.path.join(directory, name)
-        if os.path.isdir(place) and not os.path.islink(place):
-            _remove_tree(place)
-        else:
-            os.unlink(place)
+        _remove(os.path.join(directory, name))
 
 
-def _remove_tree(directory: str) -> None:
-    """Delete a tree in which jobs may have set odd modes."""
-    for parent, _, _ in os.walk(directory):
-        os.chmod(parent, 0o700)
-    shutil.rmtree(directory)
+def _remove(place: str) -> None:
+    """Delete whatever is there: a tree in which jobs may have set odd modes, a symlink they may have put in its stead, or nothing."""
+    if os.path.isdir(place) and not os.path.islink(place):
+        os.chmod(place, 0o700)
+        for parent, directories, _ in os.walk(place):
+            for name in directories:
+                below = os.path.join(parent, name)
+                if not os.path.islink(below):
+                    os.chmod(below, 0o700)
+        shutil.rmtree(place)
+    elif os.path.lexists(place):
+        os.unlink(place)
 
 
 class StoreSinks:
@@ -115,11 +116,11 @@ class StoreSinks:
         free = shutil.disk_usage(self._state.path).free
         if size > free:
             raise StreamError(f"{size} bytes do not fit: {free} are free on the node's disk")
-        if not kind:
-            return FileSink(os.path.join(self._state.inbox, stream.hex()), None)
-        if len(kind) != 32:
+        if len(kind) not in (0, 32):
             raise StreamError("a file is named by a sha256")
-        return FileSink(os.path.join(self._state.store, kind.hex()), kind, stream.hex())
+        if kind:
+            return FileSink(os.path.join(self._state.store, kind.hex()), kind, stream.hex())
+        return FileSink(os.path.join(self._state.inbox, stream.hex()), None)
 
     def delete(self, body: Body) -> None:
         """A body that nobody has taken; what is in the store stays."""
@@ -153,13 +154,17 @@ class FileSink:
     def finish(self, digest: bytes) -> Body:
         """See `dispytw.wire.streams.Sink`."""
         if self._wanted is not None and digest != self._wanted:
-            self.discard()
             raise StreamError("the content is not what its digest says")
-        os.close(self._descriptor)
+        self._close()
         os.rename(self._part, self._path)
         return Stored(self._path, self._size)
 
     def discard(self) -> None:
-        """See `dispytw.wire.streams.Sink`."""
-        os.close(self._descriptor)
+        """See `dispytw.wire.streams.Sink`; follows a `finish` that failed, too."""
+        self._close()
         os.unlink(self._part)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -35,6 +35,7 @@ class Attendance:
         self.jobs: dict[bytes, JobEntry] = {}
         self.nodes: dict[bytes, NodeEntry] = {}
         self._sequence = 0
+        self._waited_for: dict[bytes, NodeEntry] = {}
 
     # What the ledger adds.
     def _dispatched(self) -> list[Order]:
@@ -58,19 +59,23 @@ class Attendance:
             self.nodes[facts.uid] = node
         elif node.live:
             node.live, node.since = False, now
+        orders: list[Order] = []
         if node.incarnation != facts.incarnation:
             node.incarnation = facts.incarnation
             node.strays.clear()
-            self._forget_preparations(node)
+            orders = self._begin_anew(node)
         node.name, node.cpus = facts.name, facts.cpus
         self._changed(node)
-        return [Reconcile(node.uid, tuple((job.attempt, job.incarnation) for job in node.jobs.values()))]
+        return [*orders, Reconcile(node.uid, tuple((job.attempt, job.incarnation) for job in node.jobs.values()))]
 
     @staticmethod
-    def _forget_preparations(node: NodeEntry) -> None:
-        for preparation in node.preparations.values():
-            if preparation.state not in (PreparationState.ALLOCATING, PreparationState.UNUSED):
-                preparation.state, preparation.deaths = PreparationState.PREPARING, 0
+    def _begin_anew(node: NodeEntry) -> list[Order]:
+        """A new incarnation may have other slots, and what did not work on an earlier one may work now."""
+        asked = [uid for uid, each in node.preparations.items() if each.state is not PreparationState.ALLOCATING]
+        for uid in asked:
+            preparation = node.preparations[uid]
+            preparation.state, preparation.cpus, preparation.deaths = PreparationState.ALLOCATING, 0, 0
+        return [Allocate(uid, node.uid) for uid in asked]
 
     def reconciled(
         self, node_uid: bytes, attempts: Iterable[tuple[Attempt, str]], ready: Mapping[bytes, int], now: float
@@ -81,9 +86,9 @@ class Attendance:
         :param ready: computations that are ready there, with their generations.
         """
         node = self.nodes[node_uid]
-        was_known, node.known, node.live = node.known, True, True
+        orders: list[Order] = [TellBack(node.uid)] if node.missed else []
+        node.missed, node.live = False, True
         node.strays.clear()
-        orders: list[Order] = [TellBack(node.uid)] if was_known else []
         for attempt, word in attempts:
             orders.extend(self._reconciled_attempt(node, attempt, word))
         orders.extend(self._reconciled_computations(node, ready))
@@ -123,12 +128,15 @@ class Attendance:
             return []
         node.live, node.since = False, now
         self._changed(node)
+        if not node.jobs:
+            return []
+        node.missed = True
         return [TellAway(node_uid, len(node.jobs))]
 
     def elapsed(self, now: float) -> list[Order]:
         """Time has passed: nodes that were away for too long are given up, barred ones get jobs again."""
         orders: list[Order] = []
-        for node in self.nodes.values():
+        for node in list(self._waited_for.values()):
             if node.barred_until is not None and now >= node.barred_until:
                 node.barred_until = None
                 self._changed(node)
@@ -141,7 +149,7 @@ class Attendance:
     def next_due(self) -> float | None:
         """When `elapsed` has something to do, in monotonic seconds."""
         due: float | None = None
-        for node in self.nodes.values():
+        for node in self._waited_for.values():
             times = [] if node.barred_until is None else [node.barred_until]
             if not node.live and node.jobs:
                 clusters = {job.cluster for job in node.jobs.values()}
@@ -262,8 +270,12 @@ class Attendance:
         return []
 
     def _changed(self, node: NodeEntry) -> None:
-        """Void the node's offers and make new ones where it has room."""
+        """Void the node's offers and make new ones where it has room; note whether time will change something about it."""
         node.version += 1
+        if node.barred_until is not None or (node.jobs and not node.live):
+            self._waited_for[node.uid] = node
+        else:
+            self._waited_for.pop(node.uid, None)
         load = node.busy / node.cpus if node.cpus else 1.0
         for uid in node.preparations:
             cluster = self.clusters.get(uid)

@@ -21,7 +21,7 @@ from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import Heartbeats
 from dispytw.wire.records import (
     BATCH_BYTES,
-    attempt_from,
+    attempts_with,
     body_weight,
     computation_record,
     minor_from,
@@ -158,7 +158,7 @@ class ConnectionFromNode(StreamingLink):
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
 
         def answered(answer: dict[str, Any]) -> tuple[list[tuple[Attempt, str]], dict[bytes, int]]:
-            words = [(attempt_from(record), str(record[2])) for record in answer["attempts"]]
+            words = attempts_with(answer["attempts"], str)
             return words, dict(answer["computations"])
 
         records = [[attempt.job, attempt.number, incarnation] for attempt, incarnation in attempts]
@@ -188,7 +188,7 @@ class ConnectionFromNode(StreamingLink):
         refused: list[tuple[Attempt, str]] = []
 
         def answered(answer: dict[str, Any]) -> None:
-            refused.extend((attempt_from(record), str(record[2])) for record in answer["refused"])
+            refused.extend(attempts_with(answer["refused"], str))
 
         asked = [
             self.ask(ask.RunJobs, computation=computation, generation=generation, jobs=batch).addCallback(answered)
@@ -214,13 +214,12 @@ class ConnectionFromNode(StreamingLink):
 
     @tell.JobsStarted.responder
     def jobs_started(self, jobs: list[Any]) -> dict[str, Any]:
-        self._dispatcher.started(self.uid, [(attempt_from(record), float(record[2])) for record in jobs])
+        self._dispatcher.started(self.uid, attempts_with(jobs, float))
         return {}
 
     @tell.JobsEnded.responder
     def jobs_ended(self, jobs: list[Any]) -> dict[str, Any]:
-        take = self.streams.take
-        self._dispatcher.ended(self.uid, [(attempt_from(record), outcome_from(record[2], take)) for record in jobs])
+        self._dispatcher.ended(self.uid, attempts_with(jobs, lambda record: outcome_from(record, self.streams.take)))
         return {}
 
     @tell.NodeFreed.responder

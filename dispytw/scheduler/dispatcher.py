@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
-from dispytw.errors import NodeHeldError, RefusedError, StreamError
+from dispytw.errors import NodeHeldError, RefusedError, StreamError, WireError
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, NodeFacts, Outcome
@@ -106,9 +106,12 @@ class Dispatcher:
     def joined(self, link: NodeLink, facts: NodeFacts) -> None:
         """A link to a node is open and introduced; it replaces an older one."""
         self.links[facts.uid], self.facts[facts.uid] = link, facts
-        self._unsent(facts.uid, [order.attempt for order in self._outgoing.pop(facts.uid, ())], "its link was replaced")
+        unsent = [order.attempt for order in self._outgoing.pop(facts.uid, ())]
         self._withdrawn.pop(facts.uid, None)
-        self.do(self.ledger.joined(facts, self._now()))
+        # The ledger learns of the link first, or it would give what was not sent to the same node, before that is reconciled.
+        orders = self.ledger.joined(facts, self._now())
+        self._unsent(facts.uid, unsent, "its link was replaced")
+        self.do(orders)
 
     def left(self, link: NodeLink, node: bytes) -> None:
         """A link is gone."""
@@ -278,17 +281,22 @@ class Dispatcher:
         try:
             for _ in range(_MOST_ROUNDS):
                 missing = await link.open_computation(self._customer.computation(order.cluster))
-                if not missing:
+                if not missing or self._is_closed(order.cluster):
                     return
                 await _all(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
+                if self._is_closed(order.cluster):
+                    return
             text = "its files did not stay there"
         except NodeHeldError as error:
             return self.do(self.ledger.held(order.node, order.cluster, str(error)))
-        except (RefusedError, StreamError) as error:
-            text = str(error)
+        except (RefusedError, WireError) as error:
+            text = str(error)  # what does not fit, or is nonsense to the node, would be so again
         except ConnectionClosed:
             return
         self.do(self.ledger.rejected(order.node, order.cluster, text))
+
+    def _is_closed(self, cluster: bytes) -> bool:
+        return cluster not in self.ledger.clusters
 
     def _release(self, order: o.Release) -> None:
         link = self.links.get(order.node)

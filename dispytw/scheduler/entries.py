@@ -71,7 +71,7 @@ class NodeEntry:
     incarnation: int
     since: float
     live: bool = False
-    known: bool = False
+    missed: bool = False
     barred_until: float | None = None
     version: int = 0
     jobs: dict[bytes, JobEntry] = attrs.field(factory=dict)

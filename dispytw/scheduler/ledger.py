@@ -20,7 +20,9 @@ from dispytw.values import CANCELLED, Attempt, Outcome
 
 #: Reason of a refusal that says the node is full, whatever the ledger believed.
 NO_SLOT = "no free slot"
-#: Seconds for which a node that said so gets nothing new.
+#: Reason of a refusal that says the node will soon be gone.
+STOPPING = "the node is being stopped"
+#: Seconds for which a node that said either gets nothing new.
 BARRED = 1.0
 
 NEVER_SENT = "never sent"
@@ -53,9 +55,10 @@ class Ledger(Attendance):
         """A job was submitted. Saying it twice changes nothing."""
         if job in self.jobs:
             return []
+        mine = self.clusters[cluster]
         entry = JobEntry(job, cluster, self._next_sequence())
-        self.jobs[job] = self.clusters[cluster].jobs[job] = entry
-        self.clusters[cluster].queue.push(entry.sequence, entry)
+        self.jobs[job] = mine.jobs[job] = entry
+        mine.queue.push(entry.sequence, entry)
         return self._dispatched()
 
     def started(self, node: bytes, attempt: Attempt, wall: float) -> list[Order]:
@@ -81,10 +84,11 @@ class Ledger(Attendance):
         """An attempt that was sent, or was to be sent, never started on the node."""
         job = self._current(node, attempt)
         if job is None:
-            return []
+            self._stray_gone(node, attempt)
+            return self._dispatched()
         entry = self.nodes[node]
         orders = self._never_started(job)
-        if reason == NO_SLOT:
+        if reason in (NO_SLOT, STOPPING):
             entry.barred_until = now + BARRED
             self._changed(entry)
         return orders + self._dispatched()

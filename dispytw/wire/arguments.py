@@ -18,7 +18,16 @@ MOST_PARTS = 17
 MOST_DEPTH = 8
 
 
-class _Fixed(amp.Argument):
+class _Said(amp.Argument):
+    """An argument that must be in the box."""
+
+    def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: Any) -> None:
+        if name not in strings:
+            raise WireError(f"{name!r} is missing")
+        super().fromBox(name, strings, objects, proto)
+
+
+class _Fixed(_Said):
     size = 0
 
     def toString(self, inObject: bytes) -> bytes:
@@ -45,7 +54,17 @@ class Digest(_Fixed):
     size = 32
 
 
-class Text(amp.Argument):
+class Bytes(_Said):
+    """Bytes, at most 65,535."""
+
+    def toString(self, inObject: bytes) -> bytes:
+        return inObject
+
+    def fromString(self, inString: bytes) -> bytes:
+        return inString
+
+
+class Text(_Said):
     """Unicode, at most 60,000 bytes of it; what is more is cut at the sender."""
 
     def toString(self, inObject: str) -> bytes:
@@ -55,7 +74,7 @@ class Text(amp.Argument):
         return inString.decode("utf-8", "replace")
 
 
-class Whole(amp.Argument):
+class Whole(_Said):
     """A whole number from 0 to 2**63 - 1."""
 
     def toString(self, inObject: int) -> bytes:
@@ -73,7 +92,7 @@ class Whole(amp.Argument):
         return value
 
 
-class Seconds(amp.Argument):
+class Seconds(_Said):
     """A time span, a finite float."""
 
     def toString(self, inObject: float) -> bytes:
@@ -81,7 +100,7 @@ class Seconds(amp.Argument):
 
     def fromString(self, inString: bytes) -> float:
         try:
-            return self._checked(float(inString[:40]))
+            return self._checked(float(inString))
         except ValueError:
             raise WireError(f"wanted seconds, not {inString[:40]!r}") from None
 
@@ -103,7 +122,7 @@ class Records(amp.Argument):
 
         :raises WireError: when the list needs more than 17 values.
         """
-        packed: bytes = msgpack.packb(self.retrieve(objects, name.decode(), proto))
+        packed: bytes = msgpack.packb(self.retrieve(objects, name.decode(), proto), unicode_errors="surrogatepass")
         parts = [packed[start : start + _VALUE] for start in range(0, len(packed), _VALUE)]
         if len(parts) > MOST_PARTS:
             raise WireError(f"a list of records of {len(packed)} bytes does not fit a box")
@@ -117,11 +136,11 @@ class Records(amp.Argument):
         :raises WireError: when parts are missing, or what they hold is no list, or nests too deep.
         """
         count = strings.get(name, b"")
-        if not count.isdigit() or not 0 < int(count[:3]) <= MOST_PARTS:
+        if not count.isdigit() or len(count) > 2 or not 0 < int(count) <= MOST_PARTS:
             raise WireError(f"records {name!r} declare no number of parts")
         try:
             packed = b"".join(strings[b"%s.%d" % (name, index)] for index in range(int(count)))
-            value = msgpack.unpackb(packed)
+            value = msgpack.unpackb(packed, unicode_errors="surrogatepass")
         except (KeyError, ValueError, msgpack.UnpackException, RecursionError) as error:
             raise WireError(f"records {name!r} cannot be unpacked: {error!r:.200}") from None
         if not isinstance(value, list) or _depth(value, MOST_DEPTH) < 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 from twisted.protocols import amp
@@ -25,6 +25,9 @@ MOST_KEYS = 64
 MOST_BYTES = 18 * 0xFFFF
 #: Asks that may wait for their answer, in each direction.
 MOST_ASKS = 20_000
+
+#: Characters of an error's text; more than a box can hold would close the link.
+MOST_TEXT = 10_000
 
 #: The code of an error that the command does not declare; the other end has it in its log.
 FAILED = b"FAILED"
@@ -58,21 +61,23 @@ class Link(amp.AMP):
         """The link is gone; every ask has failed."""
 
     # For everyone.
-    def ask(self, command: type[amp.Command], **arguments: Any) -> Deferred[dict[str, Any]]:
-        """Send a command; the Deferred gives its answer, or fails with an error that it declares, or with ConnectionClosed."""
+    def ask(self, command: type[amp.Command], **arguments: Any) -> Deferred[Any]:
+        """Send a command; the Deferred gives its answer, or fails with an error that it declares, or with ConnectionClosed.
+
+        Nobody waits for a command that is never answered: its Deferred gives None at once, even if the link is gone.
+        """
         if self.transport is None or self._dropped:
-            return fail(ConnectionLost("the link is closed"))
-        if len(self._outstandingRequests) >= MOST_ASKS:
+            return fail(ConnectionLost("the link is closed")) if command.requiresAnswer else succeed(None)
+        if command.requiresAnswer and len(self._outstandingRequests) >= MOST_ASKS:
             return fail(WireError(f"{MOST_ASKS} asks wait for their answers"))
-        answered = maybeDeferred(self.callRemote, command, **arguments)
-        return answered if isinstance(answered, Deferred) else Deferred()
+        return maybeDeferred(self.callRemote, command, **arguments)
 
     tell = ask
 
     @property
     def peer_host(self) -> str:
-        """The other end's address."""
-        return str(getattr(self.transport.getPeer(), "host", ""))
+        """The other end's address; empty when the link is gone."""
+        return str(getattr(self.transport and self.transport.getPeer(), "host", ""))
 
     def abort(self) -> None:
         """Close at once."""
@@ -127,8 +132,9 @@ class Link(amp.AMP):
         return self._bytes <= MOST_BYTES
 
     def _nonsense(self, what: str) -> str:
-        log.warn("closing the link to {host}: {what}", host=self.peer_host, what=what)
-        self.abort()
+        if not self._dropped:
+            log.warn("closing the link to {host}: {what}", host=self.peer_host, what=what)
+            self.abort()
         return "key"
 
     def lengthLimitExceeded(self, length: int) -> None:
@@ -140,17 +146,29 @@ class Link(amp.AMP):
         """A whole box has come: a command, an answer or an error."""
         if self._dropped:
             return
-        if amp.COMMAND not in box and box.get(amp.ANSWER, box.get(amp.ERROR)) not in self._outstandingRequests:
+        if self._makes_sense(box):
+            super().ampBoxReceived(box)
+        else:
             self._nonsense("an answer that nobody asked for")
-            return
-        super().ampBoxReceived(box)
+
+    def _makes_sense(self, box: amp.AmpBox) -> bool:
+        if amp.ANSWER in box:
+            return box[amp.ANSWER] in self._outstandingRequests
+        if amp.ERROR in box:
+            whole = amp.ERROR_CODE in box and amp.ERROR_DESCRIPTION in box
+            return whole and box[amp.ERROR] in self._outstandingRequests
+        return amp.COMMAND in box
+
+    def locateResponder(self, name: bytes) -> Any:
+        """Who answers a command: only what our classes declare, and not StartTLS, which AMP brings along."""
+        return None if name == amp.StartTLS.commandName else amp.CommandLocator.locateResponder(self, name)
 
     def dispatchCommand(self, box: amp.AmpBox) -> Deferred[Any]:
         """Answer a command; whatever goes wrong is an error box, not the end of the link."""
         self._answering += 1
         if self._answering > MOST_ASKS:
             self._nonsense("too many asks without waiting for answers")
-            return fail(_remote(FAILED, "too many asks"))
+            return fail(_remote(FAILED, "too many asks")).addErrback(self._failed, box)
         answer = maybeDeferred(super().dispatchCommand, box)
         return answer.addBoth(self._answered).addErrback(self._failed, box)
 
@@ -159,11 +177,12 @@ class Link(amp.AMP):
         return result
 
     def _failed(self, failure: Failure, box: amp.AmpBox) -> Any:
+        raised: Any = failure.value
         if failure.check(amp.RemoteAmpError):
-            error: Any = failure.value
+            error = _remote(raised.errorCode, raised.description)
         elif failure.check(WireError):
-            log.warn("{command} from {host}: {error}", command=box[amp.COMMAND], host=self.peer_host, error=failure.value)
-            error = _remote(WIRE, str(failure.value))
+            log.warn("{command} from {host}: {error}", command=box[amp.COMMAND], host=self.peer_host, error=raised)
+            error = _remote(WIRE, str(raised))
         else:
             log.failure("{command} failed", failure, command=box[amp.COMMAND])
             error = _remote(FAILED, "the other end failed; its log says how")
@@ -173,4 +192,4 @@ class Link(amp.AMP):
 
 
 def _remote(code: bytes, text: str) -> amp.RemoteAmpError:
-    return amp.RemoteAmpError(code, text, fatal=False, local=None)
+    return amp.RemoteAmpError(code, text[:MOST_TEXT], fatal=False, local=None)

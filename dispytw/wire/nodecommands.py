@@ -34,7 +34,7 @@ class Introduce(amp.Command):
         (b"pid", Whole()),
         (b"holder", Text()),
     ]
-    errors = {VersionError: b"VERSION"}
+    errors = {VersionError: b"VERSION", WireError: b"WIRE"}
 
 
 class Reconcile(amp.Command):

@@ -19,11 +19,19 @@ def safe_parts(path: str) -> tuple[str, ...]:
     if not path or len(path) > 4096 or len(parts) > _MOST_PARTS:
         raise UnsafePathError(f"a path that is empty or too long: {path[:80]!r}")
     for part in parts:
-        if part in ("", ".", "..") or "\0" in part or "\\" in part or len(os.fsencode(part)) > 255:
+        if part in ("", ".", "..") or "\0" in part or "\\" in part or not 0 < _length(part) <= 255:
             raise UnsafePathError(f"a path that is not plainly relative: {path[:200]!r}")
     if len(parts[0]) > 1 and parts[0][1] == ":":
         raise UnsafePathError(f"a path with a drive: {path[:200]!r}")
     return parts
+
+
+def _length(part: str) -> int:
+    """Bytes of a file name; 0 when no file can be called so."""
+    try:
+        return len(os.fsencode(part))
+    except UnicodeEncodeError:
+        return 0
 
 
 def join_under(root: str, path: str) -> str:
@@ -39,4 +47,6 @@ def join_under(root: str, path: str) -> str:
                 raise UnsafePathError(f"a path through a symlink: {path[:200]!r}")
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise UnsafePathError(f"a path that cannot be looked at: {path[:200]!r}: {error.strerror}") from None
     return place

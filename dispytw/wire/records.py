@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from dispytw.errors import WireError
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Computation, File, Inline, Outcome
+
+T = TypeVar("T")
 
 #: What a node says of an attempt in a reconcile.
 ENDED = "ended"
@@ -19,7 +21,9 @@ WORDS = frozenset({ENDED, RUNNING, HANDED, NEVER_STARTED, UNKNOWN})
 #: Bytes of records after which a batch is sent and a new one begun.
 BATCH_BYTES = 512 * 1024
 _OVERHEAD = 256
+#: Characters of an exception, and of a reason.
 _MOST_TEXT = 64 * 1024
+_MOST_REASON = 2000
 
 
 def attempt_from(record: Any) -> Attempt:
@@ -34,6 +38,21 @@ def attempt_from(record: Any) -> Attempt:
     if not (isinstance(job, bytes) and len(job) == 16 and isinstance(number, int) and 0 < number < 2**32):
         raise WireError("a record whose job or number is none")
     return Attempt(job, number)
+
+
+def attempts_with(records: Iterable[Any], form: Callable[[Any], T]) -> list[tuple[Attempt, T]]:
+    """Each record's attempt, and what ``form`` makes of the field after it.
+
+    :raises WireError: for a record of another shape.
+    """
+    found = []
+    for record in records:
+        attempt = attempt_from(record)
+        try:
+            found.append((attempt, form(record[2])))
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise WireError(f"a record whose third field is none: {error!r:.200}") from None
+    return found
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -72,7 +91,7 @@ def outcome_record(outcome: Outcome, streams: dict[str, bytes]) -> list[Any]:
         None if outcome.exception is None else _shortened(outcome.exception),
         outcome.started,
         outcome.ended,
-        outcome.reason[:2000],
+        outcome.reason[:_MOST_REASON],
     ]
 
 
@@ -115,7 +134,8 @@ def outcome_bodies(outcome: Outcome) -> list[Body]:
 def outcome_weight(outcome: Outcome) -> int:
     """About how many bytes the outcome takes in a box."""
     inline = sum(body.size for body in outcome_bodies(outcome) if isinstance(body, Inline))
-    return _OVERHEAD + inline + 4 * min(len(outcome.exception or ""), _MOST_TEXT)
+    text = min(len(outcome.exception or ""), _MOST_TEXT) + min(len(outcome.reason), _MOST_REASON)
+    return _OVERHEAD + inline + 4 * text
 
 
 def body_weight(body: Body) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.protocols import amp
 
 from dispytw.errors import StreamError, WireError
-from dispytw.wire.arguments import Digest, Uid, Whole
+from dispytw.wire.arguments import Bytes, Digest, Uid, Whole
 
 __all__ = ["CancelStream", "EndStream", "GrantWindow", "OpenStream", "StreamChunk"]
 
@@ -20,7 +20,7 @@ class OpenStream(amp.Command):
     """The sender announces a stream of so many bytes. ``kind`` is a digest for a file of a computation, empty for a body."""
 
     commandName = b"OpenStream"
-    arguments = [(b"stream", Uid()), (b"size", Whole()), (b"kind", amp.String())]
+    arguments = [(b"stream", Uid()), (b"size", Whole()), (b"kind", Bytes())]
     response = []
     errors = _ERRORS
 
@@ -29,7 +29,7 @@ class StreamChunk(amp.Command):
     """The sender's next bytes. Answered when they have been received, whether they have been consumed or not."""
 
     commandName = b"StreamChunk"
-    arguments = [(b"stream", Uid()), (b"offset", Whole()), (b"chunk", amp.String())]
+    arguments = [(b"stream", Uid()), (b"offset", Whole()), (b"chunk", Bytes())]
     response = []
     errors = _ERRORS
 

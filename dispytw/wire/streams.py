@@ -1,7 +1,7 @@
 """Bytes beyond a box: streams of chunks on the same link, in both directions, fair to each other and to commands.
 
 A body too large for a box is streamed *before* the command whose record names it: the receiver's `Streams` keeps it, verified, under the
-stream's id until that command takes it. What nobody takes is deleted with the link.
+stream's id until that command takes it. What nobody takes is deleted with the link. A computation's file is where it belongs at once.
 
 Two brakes, for two dangers. At most 1 MiB of chunks is unanswered on a link: a chunk is answered when it is received, so commands never
 wait behind more than that. And each stream may be at most one window ahead of what its sink has consumed: a slow sink stalls its own
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import attrs
@@ -35,8 +35,9 @@ log = Logger()
 CHUNK = 60_000
 WINDOW = 16 * CHUNK
 IN_FLIGHT = 1024 * 1024
-#: Streams that may come in at the same time, and that may wait to be taken.
+#: Streams that may come in at the same time, and that may wait to be taken; fewer are sent at once, more wait for their turn.
 MOST_INCOMING = 1024
+MOST_OUTGOING = 256
 
 
 class Sink(Protocol):
@@ -48,7 +49,7 @@ class Sink(Protocol):
     def finish(self, digest: bytes) -> Body:
         """All bytes have come and have this sha256: keep them.
 
-        :raises StreamError: when they are not what was wanted.
+        :raises StreamError: when they are not what was wanted. Whatever it raises, `discard` follows.
         """
 
     def discard(self) -> None:
@@ -105,17 +106,19 @@ class _MemorySink:
 
 @attrs.define(eq=False)
 class _Outgoing:
-    stream: bytes
+    kind: bytes
     size: int
     chunks: Iterator[bytes]
-    done: Deferred[bytes]
-    window: int
+    stream: bytes = attrs.field(factory=lambda: secrets.token_bytes(16))
+    done: Deferred[bytes] = attrs.field(factory=Deferred)
+    window: int = WINDOW
     offset: int = 0
     sha: Any = attrs.field(factory=hashlib.sha256)
 
 
 @attrs.define(eq=False)
 class _Incoming:
+    kind: bytes
     size: int
     sink: Sink
     received: int = 0
@@ -126,12 +129,19 @@ class _Incoming:
 def _chunks(body: Body) -> Iterator[bytes]:
     if isinstance(body, Inline):
         view = memoryview(body.data)
-        for start in range(0, len(view), CHUNK):
-            yield bytes(view[start : start + CHUNK])
+        yield from (bytes(view[start : start + CHUNK]) for start in range(0, len(view), CHUNK))
         return
     with open(body.path, "rb", buffering=0) as file:
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def _delete(delete: Callable[..., None], *what: Any) -> None:
+    """Call what deletes something; where it cannot, the rest is deleted all the same."""
+    try:
+        delete(*what)
+    except OSError:
+        log.failure("what a stream brought could not be deleted")
 
 
 @implementer(IPushProducer)
@@ -145,10 +155,13 @@ class Streams:
     def __init__(self, link: Link, sinks: Sinks) -> None:
         self._link = link
         self._sinks = sinks
+        self._waiting: deque[_Outgoing] = deque()
+        self._open: set[bytes] = set()
         self._outgoing: OrderedDict[bytes, _Outgoing] = OrderedDict()
         self._incoming: dict[bytes, _Incoming] = {}
         self._kept: dict[bytes, Body] = {}
         self._in_flight = 0
+        self._pumping = False
         self._paused = False
         self._producing = False
 
@@ -158,23 +171,32 @@ class Streams:
 
         It fails with `StreamError`, or with ConnectionClosed when the link ends first.
         """
-        stream = secrets.token_bytes(16)
-        done: Deferred[bytes] = Deferred()
-        outgoing = _Outgoing(stream, body.size, _chunks(body), done, WINDOW)
-        self._outgoing[stream] = outgoing
-        opened = self._link.ask(said.OpenStream, stream=stream, size=body.size, kind=kind)
-        opened.addErrback(self._send_failed, outgoing)
+        outgoing = _Outgoing(kind, body.size, _chunks(body))
+        self._waiting.append(outgoing)
         self._pump()
-        return done
+        return outgoing.done
 
     def _pump(self) -> None:
-        """Send chunks, one of each stream in turn, as far as the brakes allow."""
-        while not self._paused and self._in_flight < IN_FLIGHT:
-            outgoing = self._next_outgoing()
-            if outgoing is None:
-                break
-            self._send_chunk(outgoing)
+        """Open streams and send chunks, one of each stream in turn, as far as the brakes allow."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._open_streams()
+            while not self._paused and self._in_flight + CHUNK <= IN_FLIGHT and (outgoing := self._next_outgoing()):
+                self._send_chunk(outgoing)
+                self._open_streams()
+        finally:
+            self._pumping = False
         self._produce(bool(self._outgoing))
+
+    def _open_streams(self) -> None:
+        while self._waiting and len(self._open) < MOST_OUTGOING:
+            outgoing = self._waiting.popleft()
+            self._open.add(outgoing.stream)
+            self._outgoing[outgoing.stream] = outgoing
+            opened = self._link.ask(said.OpenStream, stream=outgoing.stream, size=outgoing.size, kind=outgoing.kind)
+            opened.addErrback(self._settled, outgoing)
 
     def _next_outgoing(self) -> _Outgoing | None:
         for stream, outgoing in self._outgoing.items():
@@ -196,36 +218,31 @@ class Streams:
             return self._give_up(outgoing, StreamError("the file grew while it was sent"))
         self._in_flight += len(chunk)
         sent = self._link.ask(said.StreamChunk, stream=outgoing.stream, offset=offset, chunk=chunk)
-        sent.addCallbacks(self._chunk_answered, self._chunk_failed, (len(chunk),), {}, (len(chunk), outgoing))
+        sent.addBoth(self._chunk_answered, len(chunk), outgoing)
 
-    def _chunk_answered(self, _: Any, size: int) -> None:
+    def _chunk_answered(self, answer: Any, size: int, outgoing: _Outgoing) -> None:
         self._in_flight -= size
-        self._pump()
-
-    def _chunk_failed(self, failure: Failure, size: int, outgoing: _Outgoing) -> None:
-        self._in_flight -= size
-        self._send_failed(failure, outgoing)
+        if isinstance(answer, Failure):
+            self._settled(answer, outgoing)
+        else:
+            self._pump()
 
     def _end(self, outgoing: _Outgoing) -> None:
         if outgoing.offset != outgoing.size:
             return self._give_up(outgoing, StreamError("the file shrank while it was sent"))
         self._outgoing.pop(outgoing.stream)
         ended = self._link.ask(said.EndStream, stream=outgoing.stream, digest=outgoing.sha.digest())
-        ended.addCallbacks(self._sent, self._send_failed, (outgoing,), {}, (outgoing,))
-
-    @staticmethod
-    def _sent(_: Any, outgoing: _Outgoing) -> None:
-        if not outgoing.done.called:
-            outgoing.done.callback(outgoing.stream)
+        ended.addBoth(self._settled, outgoing)
 
     def _give_up(self, outgoing: _Outgoing, error: Exception) -> None:
         self._link.ask(said.CancelStream, stream=outgoing.stream)
-        self._send_failed(Failure(error), outgoing)
+        self._settled(Failure(error), outgoing)
 
-    def _send_failed(self, failure: Failure, outgoing: _Outgoing) -> None:
+    def _settled(self, answer: Any, outgoing: _Outgoing) -> None:
         self._outgoing.pop(outgoing.stream, None)
+        self._open.discard(outgoing.stream)
         if not outgoing.done.called:
-            outgoing.done.errback(failure)
+            outgoing.done.callback(answer if isinstance(answer, Failure) else outgoing.stream)
         self._pump()
 
     def window_granted(self, stream: bytes, upto: int) -> None:
@@ -237,11 +254,12 @@ class Streams:
 
     # The transport's producer.
     def _produce(self, wanted: bool) -> None:
-        if wanted and not self._producing and self._link.transport is not None:
-            self._producing = True
+        if self._link.transport is None or wanted == self._producing:
+            return
+        self._producing = wanted
+        if wanted:
             self._link.transport.registerProducer(self, True)
-        elif not wanted and self._producing:
-            self._producing = False
+        else:
             self._link.transport.unregisterProducer()
 
     def pauseProducing(self) -> None:
@@ -267,7 +285,10 @@ class Streams:
             return
         if len(self._incoming) + len(self._kept) >= MOST_INCOMING:
             raise StreamError("too many streams at once")
-        self._incoming[stream] = _Incoming(size, self._sinks.open(stream, size, kind))
+        try:
+            self._incoming[stream] = _Incoming(kind, size, self._sinks.open(stream, size, kind))
+        except OSError as error:
+            raise self._refuse(stream, f"it cannot be kept: {error}") from None
 
     def received(self, stream: bytes, offset: int, chunk: bytes) -> None:
         """A chunk has come.
@@ -298,7 +319,7 @@ class Streams:
             self._link.ask(said.GrantWindow, stream=stream, upto=upto)
 
     def ended(self, stream: bytes, digest: bytes) -> None:
-        """All of a stream has come. Twice is once.
+        """All of a stream has come. Twice is once, until it is taken.
 
         :raises StreamError: when it is not what was announced.
         """
@@ -309,12 +330,13 @@ class Streams:
             raise StreamError("the end of a stream that was not opened")
         if incoming.received != incoming.size or incoming.sha.digest() != digest:
             raise self._refuse(stream, "it is not what was announced")
-        del self._incoming[stream]
         try:
-            self._kept[stream] = incoming.sink.finish(digest)
+            body = incoming.sink.finish(digest)
         except OSError as error:
-            incoming.sink.discard()
-            raise StreamError(f"it cannot be kept: {error}") from None
+            raise self._refuse(stream, f"it cannot be kept: {error}") from None
+        del self._incoming[stream]
+        if not incoming.kind:
+            self._kept[stream] = body
 
     def cancelled(self, stream: bytes) -> None:
         """The sender has given a stream up."""
@@ -323,7 +345,7 @@ class Streams:
     def _refuse(self, stream: bytes, why: str) -> StreamError:
         incoming = self._incoming.pop(stream, None)
         if incoming is not None:
-            incoming.sink.discard()
+            _delete(incoming.sink.discard)
         return StreamError(f"stream {stream.hex()[:8]}: {why}")
 
     def take(self, stream: bytes) -> Body:
@@ -331,21 +353,18 @@ class Streams:
 
         :raises StreamError: when there is none.
         """
-        try:
-            return self._kept.pop(stream)
-        except KeyError:
-            raise StreamError(f"stream {stream.hex()[:8]} was not received") from None
+        if stream not in self._kept:
+            raise StreamError(f"stream {stream.hex()[:8]} was not received")
+        return self._kept.pop(stream)
 
     def link_lost(self, reason: Any) -> None:
         """The link is gone: what was underway is discarded, what nobody took is deleted."""
         for outgoing in list(self._outgoing.values()):
-            self._outgoing.pop(outgoing.stream, None)
-            if not outgoing.done.called:
-                outgoing.done.errback(Failure(ConnectionLost()))
+            self._settled(Failure(ConnectionLost()), outgoing)
         for incoming in self._incoming.values():
-            incoming.sink.discard()
+            _delete(incoming.sink.discard)
         for body in self._kept.values():
-            self._sinks.delete(body)
+            _delete(self._sinks.delete, body)
         self._incoming.clear()
         self._kept.clear()
 

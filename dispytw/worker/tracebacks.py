@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 
-_OUR_DIRECTORY = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_OUR_DIRECTORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MOST = 48 * 1024
 
 

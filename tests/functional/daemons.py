@@ -42,6 +42,9 @@ GRACE = 10.0
 #: The environment variable whose value all processes of a test share.
 MARK = "DISPYTW_TEST"
 
+#: The program that a node is, when nothing else is asked for.
+NODE = (sys.executable, "-m", "dispytw.node.tap")
+
 #: Where the package under test is imported from; processes that a test starts import it from there too.
 SOURCE_ROOT = Path(__file__).parents[2]
 
@@ -172,6 +175,7 @@ class Daemons:
         port: int = 0,
         state_dir: Path | None = None,
         env: Mapping[str, str] | None = None,
+        command: Sequence[str] = NODE,
     ) -> RunningNode:
         """A node that listens on 127.0.0.1.
 
@@ -180,13 +184,14 @@ class Daemons:
         :param port: TCP port; 0 for a free one.
         :param state_dir: state directory; by default a new one. Give an earlier node's to start that node again.
         :param env: environment variables beside the usual ones.
+        :param command: the program and its first arguments, for a node that is no ordinary one.
         """
         directory = state_dir or self._directory(f"state-{len(self._started)}")
         if secret is not None:
             options = ("--secret-file", str(self.file(f"secret-{len(self._started)}", secret, mode=0o600)), *options)
         reading, writing = os.pipe()
         with open(reading, encoding="utf-8") as announcement:
-            argv = [sys.executable, "-m", "dispytw.node.tap", "--host", "127.0.0.1", "--port", str(port)]
+            argv = [*command, "--host", "127.0.0.1", "--port", str(port)]
             argv += ["--state-dir", str(directory), "--announce-fd", str(writing), *options]
             try:
                 started = self.start(argv, env=env, pass_fds=(writing,))
@@ -210,7 +215,7 @@ class Daemons:
         self, source: str | Path, *arguments: str, env: Mapping[str, str] | None = None
     ) -> RunningProgram:
         """Starts a Python program; see `program`."""
-        path = source if isinstance(source, Path) else self.file(f"program_{len(self._started)}.py", source)
+        path = source if isinstance(source, Path) else self.new_file("program.py", source)
         return self.start([sys.executable, str(path), *arguments], env=env)
 
     def run(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Completed:
@@ -248,6 +253,10 @@ class Daemons:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(mode)
         return path
+
+    def new_file(self, name: str, content: str | bytes) -> Path:
+        """A file in the test's directory whose name has a number: one that is being read is not written again."""
+        return self.file(f"{len(self._started)}-{name}", content)
 
     def marked(self) -> list[psutil.Process]:
         """Every living process of this test, wherever it stands in the tree."""

@@ -8,9 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from tests.functional.daemons import SOURCE_ROOT, Completed, Daemons
-
-EVERY_PYTHON = True
+from tests.functional.daemons import DEADLINE, SOURCE_ROOT, Completed, Daemons
 
 REFERENCE = r"find . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 --no-run-if-empty sha256sum --"
 
@@ -31,15 +29,21 @@ ODD_NAMES = (
 )
 
 
-class Checksums(unittest.TestCase):
+class ChecksumsCase(unittest.TestCase):
     """The example, unmodified, with the private node of `dispytw run`."""
 
+    seconds = DEADLINE
+
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
+        self.daemons = Daemons(self, self.seconds)
 
     def checksums(self, *arguments: str) -> Completed:
         program = str(SOURCE_ROOT / "examples/checksums.py")
         return self.daemons.run([sys.executable, "-m", "dispytw.cli.main", "run", program, *arguments])
+
+    def reference(self, top: Path) -> bytes:
+        """What find, sort and sha256sum say of a directory."""
+        return subprocess.run(REFERENCE, shell=True, cwd=top, stdout=subprocess.PIPE, check=True).stdout
 
     def odd_directory(self) -> Path:
         top = self.daemons.root / "odd"
@@ -54,13 +58,16 @@ class Checksums(unittest.TestCase):
         os.mkfifo(top / "fifo")
         return top
 
+
+class Checksums(ChecksumsCase):
+    """What it prints of small directories."""
+
     def test_odd_names(self) -> None:
         """Names with spaces, quotes, newlines, backslashes and bytes that are no UTF-8 come out as sha256sum writes them."""
         top = self.odd_directory()
         done = self.checksums(str(top))
         self.assertEqual(0, done.code, done)
-        expected = subprocess.run(REFERENCE, shell=True, cwd=top, stdout=subprocess.PIPE, check=True).stdout
-        self.assertEqual(expected, done.stdout)
+        self.assertEqual(self.reference(top), done.stdout)
         subprocess.run(["sha256sum", "--check", "--quiet", "--strict", "-"], input=done.stdout, cwd=top, check=True)
 
     def test_big_sparse_file(self) -> None:

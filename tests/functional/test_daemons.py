@@ -1,4 +1,4 @@
-"""The fixture that owns a test's processes keeps its promises. Runs on every Python: the other functional tests stand on it."""
+"""The fixture that owns a test's processes keeps its promises."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 
 from tests.functional.daemons import Daemons, DeadlineError
-
-EVERY_PYTHON = True
 
 #: Starts a child in a session of its own, says its pid, and ends without it.
 LEAVES_A_CHILD = """

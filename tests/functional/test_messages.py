@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import Daemons
+from dispytw.version import VERSION
+from dispytw.wire import WIRE_VERSION
+from tests.functional.daemons import Daemons, RunningNode
+from tests.functional.telling import Gate, TellingProgram
 
 ONE_JOB = """
 import sys
@@ -27,20 +32,29 @@ if __name__ == "__main__":
 """
 
 HOLDER = """
-import sys, time
+import time
 import dispytw as dispy
 
-def compute(n):
-    import time
-    time.sleep(n)
+def compute(gate):
+    import fcntl
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
 
 if __name__ == "__main__":
-    cluster = dispy.JobCluster(compute, nodes=sys.argv[1:2])
-    job = cluster.submit(60)
+    address, gate = sys.argv[1:]
+    cluster = dispy.JobCluster(compute, nodes=[address])
+    job = cluster.submit(gate)
     while job.status != dispy.DispyJob.Running:
         time.sleep(0.01)
-    print("held", flush=True)
-    sys.stdin.read()
+    print("held", file=sys.stderr, flush=True)
+"""
+
+#: A node of another version: what the first line names is changed before the rest is imported.
+OTHER_VERSION = """
+import {module}
+{module}.{name} = {value!r}
+from dispytw.node import tap
+tap.main()
 """
 
 
@@ -68,9 +82,12 @@ class MessageTests(SynchronousTestCase):
         )
 
     def test_star_is_explained(self) -> None:
-        """Without discovery '*' means this machine, and the message says so."""
-        done = self.daemons.program(program(seconds=3.3), "*")
-        self.assertIn("'*' means 127.0.0.1:51348 until discovery is built", done.err)
+        """Without discovery '*' means this machine at the node port, and the message says so."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        done = self.daemons.program(program(seconds=3.3).replace("secret=", f"node_port={port}, secret="), "*")
+        self.assertIn(f"'*' means 127.0.0.1:{port} until discovery is built", done.err)
 
     def test_wrong_secret(self) -> None:
         """Both ends say that the secrets differ, with the other's address and the fix."""
@@ -95,12 +112,48 @@ class MessageTests(SynchronousTestCase):
         self.assertIn("OSError: no table here", node.log())
 
     def test_held_node(self) -> None:
-        """A node in use by somebody else says by whom; when it is free it is used."""
+        """A node in use by somebody else says by whom, at both ends; when it is free it is used."""
         node = self.daemons.node("--cpus", "1")
-        holder = self.daemons.start_program(HOLDER.replace("sys.stdin.read()", "time.sleep(2); cluster.close(terminate=True)"), node.address)
-        while b"held" not in holder.out_path.read_bytes():
-            self.assertIsNone(holder.process.poll())
-        done = self.daemons.program(program(seconds=10), node.address)
-        self.assertEqual("11\n", done.out, done)
-        self.assertIn(f"(pid {holder.pid}); it will be used when it is free", done.err)
-        self.assertIn("is in use by ", done.err)
+        gate = Gate(self, self.daemons.root / "gate")
+        holder = TellingProgram(self.daemons, HOLDER, node.address, gate.path)
+        holder.hear("held")
+        other = TellingProgram(self.daemons, program(seconds=10), node.address)
+        line = other.hear("is in use by ")
+        gate.open()
+        holder_name = rf"\S+@\S+ \(pid {holder.program.pid}\)"
+        self.assertRegex(line, rf"node {node.address} \(\S+\) is in use by {holder_name}; it will be used when it is free\n\Z")
+        done = other.wait()
+        self.assertEqual((0, "11\n", line), (done.code, done.out, done.err), done)
+        self.assertEqual(0, holder.wait().code)
+        node.stop()
+        waiting = rf"\S+@\S+ \(pid {other.program.pid}\) has to wait for this node: in use by {holder_name}\n"
+        self.assertEqual(1, len(re.findall(waiting, node.log())), node.log())
+
+    def other_version(self, module: str, name: str, value: object) -> RunningNode:
+        script = self.daemons.file("other.py", OTHER_VERSION.format(module=module, name=name, value=value))
+        return self.daemons.node(command=(sys.executable, str(script)))
+
+    def assert_said_at_both_ends(self, node: RunningNode, here: str, there: str) -> None:
+        """The program says this line once, and no other; the node logs that one, without a traceback."""
+        done = self.daemons.program(program(seconds=0.7), node.address)
+        self.assertEqual("5\n", done.out, done)
+        self.assertRegex(done.err, rf"\A\S+ \S+ dispytw - node {node.address} cannot be used: {here}\n\Z")
+        node.stop()
+        self.assertRegex(node.log(), rf"#warn\] refused {there}\n")
+        self.assertNotIn("Traceback", node.log())
+
+    def test_wire_version(self) -> None:
+        """Ends that speak different versions of the wire say both, and what to do."""
+        node = self.other_version("dispytw.wire", "WIRE_VERSION", WIRE_VERSION + 1)
+        self.assert_said_at_both_ends(
+            node,
+            rf"{node.address} speaks wire version {WIRE_VERSION + 1}, this end {WIRE_VERSION}: install the same dispytw on both",
+            rf"(127.0.0.1:\d+): \1 speaks wire version {WIRE_VERSION}, this end {WIRE_VERSION + 1}: install the same dispytw on both",
+        )
+
+    def test_package_version(self) -> None:
+        """Packages whose first number differs do not work together, and say both versions."""
+        major = int(VERSION.partition(".")[0]) + 1
+        node = self.other_version("dispytw.version", "VERSION", f"{major}.2.3")
+        words = rf"this node runs dispytw {major}\.2\.3, the client {re.escape(VERSION)}: install the same on both"
+        self.assert_said_at_both_ends(node, words, rf"\S+@\S+ \(pid \d+\) at 127\.0\.0\.1: {words}")

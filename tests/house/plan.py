@@ -56,7 +56,7 @@ DOORS_BETWEEN_ROOMS = {
 }
 
 #: Who may enter every room, besides the doors.
-MASTER_KEYS = {"cli", "testing"}
+MASTER_KEYS = {"cli", "testing", "inmemory", "inmemoryjobs"}
 
 #: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
 PURE = {
@@ -78,20 +78,9 @@ REACTOR_OWNERS = {"client.bridge"}
 
 LONGEST_MODULE = 400
 
-#: Modules whose own tests are still to be written; what they do together is shown by tests/functional.
-PENDING = (
-    "cli.main cli.run client.advice client.bridge client.callbacks client.cluster client.dialer client.engine client.job client.keeper "
-    "client.nodes client.privatenode client.programs client.report client.session client.speech client.targets client.view errors "
-    "node.bench node.connections node.foreground node.hardening node.service node.statedir node.steward node.tap node.workspace "
-    "scheduler.attendance scheduler.connections scheduler.dispatcher scheduler.entries scheduler.ledger scheduler.policy testing values "
-    "wire.arguments wire.clock wire.heartbeat wire.limits wire.nodecommands wire.paths wire.records wire.schedulercommands "
-    "wire.streamcommands wire.streams"
-)
-
 #: Modules with no test file of their own, and why.
 NOT_MIRRORED = {
-    **dict.fromkeys(PENDING.split(), "still to be written"),
-    "inmemory": "parts of dispytw.testing; tests/test_testing.py shows them at work",
+    **dict.fromkeys(("inmemory", "inmemoryjobs"), "parts of dispytw.testing; tests/test_testing.py shows them at work"),
     "version": "one constant; tests/house/test_metadata.py compares it with the package's",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",

@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.house import laws
 from tests.house.reading import House, read_house, read_sources
 
+EVERY_PYTHON = False
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import dispytw
 from dispytw.version import VERSION
 
+EVERY_PYTHON = False
+
 ROOT = Path(__file__).parents[2]
 
 

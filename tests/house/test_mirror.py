@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.house.plan import NOT_MIRRORED
 from tests.house.reading import read_house
 
+EVERY_PYTHON = False
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -55,6 +57,11 @@ class Mirror(unittest.TestCase):
         """Trial passes by a directory that is no package, without a word."""
         directories = {path.parent for path in (ROOT / "tests").rglob("*.py")}
         self.assertEqual([], sorted(str(d) for d in directories if not (d / "__init__.py").exists()))
+
+    def test_no_fixtures_of_classes(self) -> None:
+        """Trial passes by setUpClass as well."""
+        wanted = "def setUp" + "Class"
+        self.assertEqual([], [str(path) for path in (ROOT / "tests").rglob("*.py") if wanted in path.read_text("utf-8")])
 
     def test_a_missing_file_is_noticed(self) -> None:
         """The comparison finds what is missing, in rooms and outside."""

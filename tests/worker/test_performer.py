@@ -118,13 +118,12 @@ DEATHS = [
 
 
 class DeathsTests(unittest.TestCase):
-    """One supervisor for all, so each death also shows that the slot of the one before is free and clean."""
+    """One supervisor for all deaths, so each also shows that the slot of the one before is free and clean."""
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.driver = Driver(COMPUTE).start()
-        cls.addClassCleanup(cls.driver.stop)
-        cls.driver.hear_a(Ready)
+    def setUp(self) -> None:
+        self.driver = Driver(COMPUTE).start()
+        self.addCleanup(self.driver.stop)
+        self.driver.hear_a(Ready)
 
     def test_every_death_is_an_outcome_at_once(self) -> None:
         """The outcome comes within a second of the death, says how the job died, and the slot then runs a job."""

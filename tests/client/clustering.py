@@ -1,0 +1,112 @@
+"""Clusters over a stand-in for the engine: no thread, no reactor, no link."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from dispytw.client import cluster as module
+from dispytw.client.cluster import JobCluster
+from dispytw.client.job import DispyJob
+from dispytw.client.nodes import Address
+from dispytw.values import CANCELLED, FINISHED, Inline, Outcome
+from dispytw.wire.credentials import new_secret
+
+SECRET = new_secret()
+
+
+def compute(n: int, plus: int = 0) -> int:
+    return n * n + plus
+
+
+class Session:
+    """Remembers what it is asked; jobs end when the test says so, or when they are given up."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self.submitted: list[tuple[bytes, bytes, Any, DispyJob]] = []
+        self.closed: list[bytes] = []
+        self.given_up: list[tuple[bytes, str]] = []
+
+    def open_cluster(self, *arguments: Any, **options: Any) -> None:
+        self.opened.append((arguments, options))
+
+    def submit(self, cluster: bytes, job: bytes, body: Any, handle: DispyJob) -> None:
+        assert cluster not in self.closed, "a closed cluster has got a job, which will never end"
+        self.submitted.append((cluster, job, body, handle))
+
+    def cancel(self, job: bytes) -> bool:
+        return any(uid == job and handle.status == DispyJob.Created for _, uid, _, handle in self.submitted)
+
+    def give_up(self, cluster: bytes, why: str) -> None:
+        self.given_up.append((cluster, why))
+        for handle in [handle for *_, handle in self.submitted if handle.status == DispyJob.Created]:
+            self.end(handle, CANCELLED)
+
+    def close_cluster(self, cluster: bytes) -> Any:
+        self.closed.append(cluster)
+        return succeed(None)
+
+    def end(self, job: DispyJob, status: int = FINISHED) -> None:
+        """A job ends."""
+        job._owner.view.job_settled(job, None, None, Outcome(status, Inline(b"m\x07")))  # type: ignore[attr-defined]
+
+
+class Engine:
+    """An engine without threads: what is posted happens at once, callbacks too."""
+
+    def __init__(self) -> None:
+        self.session = Session()
+        self.clusters: dict[bytes, JobCluster] = {}
+        self.bridge = self.keeper = self
+        self.refusal: Exception | None = None
+        self.shielded = 0
+
+    # The bridge.
+    def post(self, call: Callable[[], Any]) -> None:
+        call()
+
+    def wait(self, call: Callable[..., Any], *args: Any) -> Any:
+        return call(*args)
+
+    def refuse_to_wait(self, what: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+
+    # The keeper.
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        self.shielded += 1
+        yield
+
+    # The threads.
+    def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
+        function(job)
+        then()
+
+    def in_callback(self) -> bool:
+        return False
+
+
+class ClusterTestCase(SynchronousTestCase):
+    """Clusters over a stand-in for the engine."""
+
+    def setUp(self) -> None:
+        self.engine = Engine()
+        self.session = self.engine.session
+        private = Address("127.0.0.1", 40002), "credential"
+        for name, replacement in (("engine", lambda: self.engine), ("private_node", lambda: private)):
+            patch = mock.patch.object(module, name, replacement)
+            patch.start()
+            self.addCleanup(patch.stop)
+        self.addCleanup(logging.getLogger("dispytw").setLevel, logging.getLogger("dispytw").level)
+
+    def cluster(self, computation: Any = compute, nodes: Any = ("node7",), **options: Any) -> JobCluster:
+        """A cluster; nothing of the user's home is touched."""
+        return JobCluster(computation, nodes, **{"secret": SECRET, **options})

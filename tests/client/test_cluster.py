@@ -1,0 +1,339 @@
+"""JobCluster: dispy's words, and what each asks of the session."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import io
+import logging
+import re
+import sys
+import tempfile
+import threading
+from contextlib import redirect_stdout
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from dispytw.client import cluster as module
+from dispytw.client.cluster import JobCluster
+from dispytw.client.job import DispyJob
+from dispytw.client.nodes import DispyNode, NodeAllocate
+from dispytw.errors import ClusterClosedError, PayloadError, ReactorThreadError, ShippingError
+from dispytw.values import CANCELLED, Stored
+from dispytw.wire.payload import open_arguments
+from tests.client.clustering import ClusterTestCase, compute
+
+#: The manual's parameters, in its order.
+MANUAL = [
+    *("computation", "nodes", "depends", "callback", "cluster_status", "ip_addr", "ext_ip_addr", "port", "node_port"),
+    *("recover_file", "dest_path", "loglevel", "setup", "cleanup", "pulse_interval", "ping_interval", "reentrant"),
+    *("secret", "keyfile", "certfile"),
+]
+
+
+class Parameters(ClusterTestCase):
+    """What can be passed, and what is said of mistakes."""
+
+    def test_order(self) -> None:
+        """The manual's parameters in the manual's order: a program may pass them by position."""
+        self.assertEqual(MANUAL, list(inspect.signature(JobCluster).parameters))
+
+    def test_defaults(self) -> None:
+        """The manual's defaults, where they are not empty lists that calls would share."""
+        defaults = {name: parameter.default for name, parameter in inspect.signature(JobCluster).parameters.items()}
+        manual = {"port": 51347, "node_port": 51348, "loglevel": logging.WARNING, "cleanup": True, "reentrant": False, "secret": ""}
+        none = dict.fromkeys(set(MANUAL) - {"computation", "depends", *manual})
+        self.assertEqual({"computation": inspect.Parameter.empty, "depends": (), **manual, **none}, defaults)
+
+    def test_wrong_types(self) -> None:
+        """A parameter of a wrong type raises TypeError, which names it and says what is wanted; nothing is started."""
+        self.engine = mock.Mock(side_effect=AssertionError("the engine was started"))  # type: ignore[assignment]
+        for name, wrong in (
+            ("nodes", 5),
+            ("nodes", [5]),
+            ("depends", 5),
+            ("depends", "file.py"),
+            ("depends", [5]),
+            ("callback", 5),
+            ("loglevel", "DEBUG"),
+            ("setup", 5),
+            ("cleanup", 5),
+            ("pulse_interval", "1"),
+            ("pulse_interval", True),
+            ("pulse_interval", 0.05),
+            ("pulse_interval", 1001),
+            ("pulse_interval", float("nan")),
+            ("reentrant", 1),
+            ("reentrant", None),
+            ("secret", None),
+            ("secret", b"bytes"),
+            ("node_port", "51348"),
+            ("node_port", 0),
+            ("node_port", 65536),
+            ("node_port", True),
+        ):
+            with self.assertRaises(TypeError, msg=f"{name}={wrong!r}") as caught:
+                self.cluster(**{name: wrong})
+            self.assertRegex(str(caught.exception), rf"\b{name}\b.*{re.escape(repr(wrong[0] if isinstance(wrong, list) else wrong))}")
+
+    def test_wrong_computations(self) -> None:
+        """What is neither a function nor a program is an error; a program that is not there, another."""
+        for wrong in (5, None, int):
+            with self.assertRaisesRegex(TypeError, "a computation is a function or the path of a program"):
+                self.cluster(wrong)
+        with self.assertRaisesRegex(FileNotFoundError, "there is no program 'no-such-program'"):
+            self.cluster("no-such-program")
+
+    def test_not_built_yet(self) -> None:
+        """A parameter of the manual that is not built yet is an error that names it, not ignored in silence."""
+        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "recover_file", "dest_path", "ping_interval", "keyfile", "certfile"):
+            with self.assertRaisesRegex(NotImplementedError, f"^JobCluster: {name} is not built yet"):
+                self.cluster(**{name: "x"})
+        with self.assertRaisesRegex(NotImplementedError, "^JobCluster: port is not built yet"):
+            self.cluster(port=51400)
+        self.cluster(port=51347)
+
+    def test_what_cannot_be_sent(self) -> None:
+        """A computation that cannot be sent to nodes is an error where it is made."""
+        with self.assertRaisesRegex(ShippingError, "module sys has no Python source"):
+            self.cluster(compute, depends=[sys])
+
+    def test_boundaries(self) -> None:
+        """The least and the most that are allowed are allowed."""
+        for options in ({"pulse_interval": 0.1}, {"pulse_interval": 1000}, {"node_port": 1}, {"node_port": 65535}, {"depends": None}):
+            self.cluster(**options)
+        self.assertEqual(5, len(self.session.opened))
+
+
+class Opening(ClusterTestCase):
+    """What the session is told of a new cluster."""
+
+    def test_opened(self) -> None:
+        """Its computation, files, nodes and rules."""
+        cluster = self.cluster(nodes=["node7", NodeAllocate("node8", 51400)], node_port=51500, reentrant=True, pulse_interval=2)
+        ((computation, files, end, targets), options), = self.session.opened
+        self.assertEqual((cluster.uid, "compute", None), (computation.uid, computation.name, computation.program))
+        self.assertIs(cluster.view, end)
+        self.assertEqual(["node7:51500", "node8:51400"], [str(target.address) for target in targets])
+        self.assertEqual({"reentrant": True, "pulse_interval": 2, "note": ""}, options)
+        self.assertEqual([len(body.data) for body in files.values()], [computation.bundle.size])
+        self.assertIs(cluster, self.engine.clusters[cluster.uid])
+        self.assertEqual("compute", cluster.name)
+
+    def test_star(self) -> None:
+        """How a star was understood goes along, for the reminder."""
+        self.cluster(nodes=None)
+        self.assertIn("'*' means 127.0.0.1:51348", self.session.opened[0][1]["note"])
+
+    def test_local(self) -> None:
+        """'local' is the private node."""
+        self.cluster(nodes="local")
+        self.assertEqual([("127.0.0.1:40002", "credential")], [(str(t.address), t.credential) for t in self.session.opened[0][0][3]])
+
+    def test_two_of_one_function(self) -> None:
+        """Two clusters of one function are two computations."""
+        self.assertNotEqual(self.cluster().uid, self.cluster().uid)
+
+    def test_files(self) -> None:
+        """A file that the computation needs goes by its path, not through memory."""
+        with tempfile.NamedTemporaryFile(suffix=".dat") as file:
+            file.write(b"12345")
+            file.flush()
+            self.cluster(depends=[file.name])
+            bodies = self.session.opened[0][0][1].values()
+            self.assertIn(Stored(file.name, 5), bodies)
+
+    def test_setup_and_cleanup(self) -> None:
+        """Both may be functions or partials of them."""
+        self.cluster(setup=functools.partial(compute, 3), cleanup=compute)
+
+    def test_loglevel(self) -> None:
+        """It is the level of our logger."""
+        self.cluster(loglevel=logging.ERROR)
+        self.assertEqual(logging.ERROR, logging.getLogger("dispytw").level)
+
+    def test_words_for_the_user(self) -> None:
+        """What the session says to the user is a warning."""
+        with self.assertLogs("dispytw", "WARNING") as heard:
+            self.cluster().view.say("no node for compute yet")
+        self.assertEqual(["no node for compute yet"], [each.getMessage() for each in heard.records])
+
+
+class Submitting(ClusterTestCase):
+    """submit and cancel."""
+
+    def test_submit(self) -> None:
+        """A job that knows when it was submitted, its arguments packed, in the order of the calls."""
+        cluster = self.cluster()
+        jobs = [cluster.submit(n, plus=1) for n in range(3)]
+        self.assertEqual([(cluster.uid, job._uid, job) for job in jobs], [(c, uid, job) for c, uid, _, job in self.session.submitted])
+        packed = [open_arguments(body.data) for _, _, body, _ in self.session.submitted]
+        self.assertEqual([((n,), {"plus": 1}) for n in range(3)], packed)
+        self.assertEqual(3, len({job._uid for job in jobs}))
+        self.assertGreaterEqual(jobs[0].submit_time, cluster.view.began)
+
+    def test_ids(self) -> None:
+        """Jobs are counted on, over all clusters of the program."""
+        ids = [cluster.submit(1).id for cluster in (self.cluster(), self.cluster()) for _ in range(2)]
+        self.assertEqual(list(range(ids[0], ids[0] + 4)), ids)
+
+    def test_what_cannot_be_packed(self) -> None:
+        """An argument that cannot be packed raises where the mistake is, names itself, and is no job."""
+        cluster = self.cluster()
+        with self.assertRaisesRegex(PayloadError, r"argument 2, a .*lock,? cannot be sent"):
+            cluster.submit(1, threading.Lock())
+        self.assertEqual(([], 0), (self.session.submitted, cluster.status().jobs_pending))
+
+    def test_programs(self) -> None:
+        """A program's arguments are strings."""
+        cluster = self.cluster("true")
+        cluster.submit("a", 5)
+        self.assertTrue(cluster.is_program)
+        self.assertIn(b"a", self.session.submitted[0][2].data)
+        with self.assertRaisesRegex(TypeError, "argument 1 of a program must be a string"):
+            cluster.submit(None)
+
+    def test_dependencies_of_a_job(self) -> None:
+        """Not built yet, and said so: the computation must not get them as an argument."""
+        with self.assertRaisesRegex(NotImplementedError, "dispy_job_depends"):
+            self.cluster().submit(1, dispy_job_depends=[])
+
+    def test_ctrl_c(self) -> None:
+        """Ctrl-C does not break a submission in two."""
+        self.cluster().submit(1)
+        self.assertEqual(1, self.engine.shielded)
+
+    def test_cancel(self) -> None:
+        """0 while the job has not ended, -1 afterwards, and TypeError for what is no job."""
+        cluster = self.cluster()
+        job = cluster.submit(1)
+        self.assertEqual(0, cluster.cancel(job))
+        self.session.end(job)
+        self.assertEqual(-1, cluster.cancel(job))
+        with self.assertRaisesRegex(TypeError, "cancel: wanted a job that submit returned, not 5"):
+            cluster.cancel(5)  # type: ignore[arg-type]
+
+    def test_results(self) -> None:
+        """A job's result is opened by its cluster."""
+        job = self.cluster().submit(1)
+        self.session.end(job)
+        self.assertEqual((7, 7), (job(), job.result))
+
+    def test_callback(self) -> None:
+        """The callback gets the very job that submit returned."""
+        heard: list[DispyJob] = []
+        cluster = self.cluster(callback=heard.append)
+        job = cluster.submit(1)
+        self.session.end(job)
+        self.assertEqual(1, len(heard))
+        self.assertIs(job, heard[0])
+
+
+class Ending(ClusterTestCase):
+    """wait and close."""
+
+    def test_wait(self) -> None:
+        """True when all jobs have ended, False when the time was over first."""
+        cluster = self.cluster()
+        job = cluster.submit(1)
+        self.assertIs(False, cluster.wait(0))
+        self.session.end(job)
+        self.assertIs(True, cluster.wait(0))
+        self.assertIs(True, cluster.wait())
+        self.assertIsNone(cluster())
+
+    def test_where_waiting_would_never_end(self) -> None:
+        """wait, close and job() are refused there."""
+        cluster = self.cluster()
+        job = cluster.submit(1)
+        self.engine.refusal = ReactorThreadError("cluster compute")
+        for wait in (cluster.wait, cluster, cluster.close, job):
+            self.assertRaises(ReactorThreadError, wait)
+
+    def test_close(self) -> None:
+        """Closing is told to the session once; a closed cluster takes no jobs, and says so."""
+        cluster = self.cluster()
+        self.assertIs(True, cluster.close())
+        self.assertIs(True, cluster.close())
+        self.assertEqual(([cluster.uid], {}), (self.session.closed, self.engine.clusters))
+        with self.assertRaisesRegex(ClusterClosedError, "cluster compute is closed"):
+            cluster.submit(threading.Lock())
+
+    def test_close_in_time(self) -> None:
+        """close(timeout) with jobs left is False, and the cluster goes on."""
+        cluster = self.cluster()
+        job = cluster.submit(1)
+        self.assertIs(False, cluster.close(timeout=0))
+        self.assertEqual(([], []), (self.session.closed, self.session.given_up))
+        self.session.end(job)
+        self.assertIs(True, cluster.close(timeout=0))
+
+    def test_terminate(self) -> None:
+        """close(terminate=True) gives up what is left at once, or after the timeout, and then closes."""
+        for options in ({"terminate": True}, {"terminate": True, "timeout": 0}):
+            cluster = self.cluster()
+            job = cluster.submit(1)
+            self.assertIs(True, cluster.close(**options))  # type: ignore[arg-type]
+            self.assertEqual((cluster.uid, "close(terminate=True)"), self.session.given_up[-1])
+            self.assertEqual((CANCELLED, True), (job.status, job.finish.is_set()))
+            self.assertEqual(cluster.uid, self.session.closed[-1])
+
+    def test_terminate_without_jobs(self) -> None:
+        """Where none is left there is nothing to give up."""
+        self.cluster().close(terminate=True)
+        self.assertEqual([], self.session.given_up)
+
+    def test_closed_while_arguments_are_packed(self) -> None:
+        """A cluster that another thread closes meanwhile refuses the job: none is left without an end."""
+        cluster = self.cluster()
+
+        def closes(*_: Any) -> Any:
+            cluster.close()
+            return SimpleNamespace(data=b"")
+
+        with mock.patch.object(module, "pack_arguments", closes), self.assertRaises(ClusterClosedError):
+            cluster.submit(1)
+        self.assertEqual(([], 0), (self.session.submitted, cluster.status().jobs_pending))
+
+    def test_with(self) -> None:
+        """``with`` closes at its end, whatever is raised, and lets it through."""
+        with self.cluster() as cluster:
+            self.assertEqual([], self.session.closed)
+        self.assertEqual([cluster.uid], self.session.closed)
+        with self.assertRaises(ZeroDivisionError), self.cluster() as cluster:
+            raise ZeroDivisionError
+        self.assertEqual(cluster.uid, self.session.closed[-1])
+
+    def test_with_and_ctrl_c(self) -> None:
+        """Ctrl-C in it does not wait for jobs there; the end of the program does."""
+        with self.assertRaises(KeyboardInterrupt), self.cluster() as cluster:
+            cluster.submit(1)
+            raise KeyboardInterrupt
+        self.assertEqual([], self.session.closed)
+
+
+class Showing(ClusterTestCase):
+    """status and print_status."""
+
+    def test_status(self) -> None:
+        """The nodes that were found, and how many jobs have not ended."""
+        cluster = self.cluster()
+        cluster.submit(1)
+        cluster.view.nodes[b"n"] = node = DispyNode("10.0.0.7", "node7", 4)
+        status = cluster.status()
+        self.assertEqual(([node], 1), tuple(status))
+        self.assertEqual(([node], 1), (status.nodes, status.jobs_pending))
+
+    def test_print_status(self) -> None:
+        """The table, with the wall time that was passed or the cluster's own; by dispy's other name as well."""
+        cluster = self.cluster()
+        cluster.submit(1)
+        cluster.view.nodes[b"n"] = DispyNode("10.0.0.7", "node7", 4)
+        cluster.view.began -= 500
+        for printed, wall in ((lambda: cluster.print_status(20.0), "20.000"), (cluster.print_status, "50"), (cluster.stats, "50")):
+            with redirect_stdout(io.StringIO()) as out:
+                printed()
+            self.assertIn("10.0.0.7:51348 (node7)", out.getvalue())
+            self.assertIn("Jobs pending: 1", out.getvalue())
+            self.assertIn(f"wall time: {wall}", out.getvalue())

@@ -1,0 +1,131 @@
+"""A node that is killed in the midst of its work and started again: nothing is lost in silence, nothing hangs."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.daemons import Completed, Daemons, RunningNode
+from tests.functional.telling import Gate, TellingProgram
+
+#: The first four jobs end at once, the others when the lock on a file has been given up.
+PROGRAM = """
+import collections, time
+import dispytw as dispy
+from dispytw.client import dialer
+
+def compute(n, gate, starts):
+    import fcntl
+    with open(starts, "a") as file:
+        file.write(f"{n}\\n")
+    if n >= 4:
+        with open(gate) as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    return n, bytes(n * 4000)
+
+def lines(path):
+    with open(path) as file:
+        return len(file.readlines())
+
+def called(job):
+    endings[job.id].append(job.status)
+
+if __name__ == "__main__":
+    address, gate, starts, reentrant = sys.argv[1:]
+    dialer.LONGEST = 0.1  # seconds: the test has five
+    endings = collections.defaultdict(list)
+    cluster = dispy.JobCluster(compute, nodes=[address], callback=called, reentrant=reentrant == "reentrant")
+    jobs = [cluster.submit(n, gate, starts) for n in range(20)]
+    while sum(job.status == dispy.DispyJob.Running for job in jobs) < 2 or lines(starts) < 6:
+        time.sleep(0.01)
+    print("two jobs run", file=sys.stderr, flush=True)
+    cluster.wait()
+    for n, job in enumerate(jobs):
+        assert endings[job.id] == [job.status] and job.finish.is_set(), (n, endings[job.id])
+        if job.status == dispy.DispyJob.Finished:
+            assert job.result == job() == (n, bytes(n * 4000)), n
+            print(n, "finished")
+        else:
+            assert job.status == dispy.DispyJob.Cancelled and job.exception == "Cancelled", (n, job.status, job.exception)
+            assert job.result is job() is None
+            print(n, "cancelled", job.reason)
+    cluster.close()
+"""
+
+IN_SETUP = """
+import dispytw as dispy
+from dispytw.client import dialer
+
+def setup(fifo, gate):
+    import fcntl
+    with open(fifo, "w") as telling:
+        telling.write("in setup")
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    return 0
+
+def compute(n):
+    return n
+
+if __name__ == "__main__":
+    import functools
+    address, fifo, gate = sys.argv[1:]
+    dialer.LONGEST = 0.1
+    cluster = dispy.JobCluster(compute, nodes=[address], setup=functools.partial(setup, fifo, gate))
+    jobs = [cluster.submit(n) for n in range(20)]
+    print([job() for job in jobs] == list(range(20)))
+"""
+
+
+class RestartTests(SynchronousTestCase):
+    """kill -9 on the daemon, and a new one on its port and state directory."""
+
+    def setUp(self) -> None:
+        self.daemons = Daemons(self)
+        self.node = self.daemons.node("--cpus", "2")
+        self.gate = Gate(self, self.daemons.root / "gate")
+
+    def restart(self) -> RunningNode:
+        self.node.kill()
+        return self.daemons.node("--cpus", "2", port=self.node.port, state_dir=self.node.state_dir)
+
+    def run_through(self, kind: str) -> tuple[Completed, Counter[str]]:
+        """How the program ended, and how often each job was started."""
+        starts = self.daemons.file("starts", "")
+        program = TellingProgram(self.daemons, PROGRAM, self.node.address, self.gate.path, starts, kind)
+        program.hear("two jobs run")
+        self.restart()
+        self.gate.open()
+        done = program.wait()
+        self.assertEqual(0, done.code, done)
+        return done, Counter(starts.read_text().split())
+
+    def test_reentrant(self) -> None:
+        """Every job of a reentrant cluster finishes with its result; those that ran are started anew."""
+        done, starts = self.run_through("reentrant")
+        self.assertEqual("".join(f"{n} finished\n" for n in range(20)), done.out, done)
+        self.assertEqual({1, 2}, set(starts.values()), starts)
+        self.assertEqual(2, sum(times == 2 for times in starts.values()), starts)
+
+    def test_not_reentrant(self) -> None:
+        """Jobs of another cluster are started once at most: what ran ends Cancelled and says why, the rest runs on the new node."""
+        done, starts = self.run_through("not reentrant")
+        self.assertEqual({1}, set(starts.values()), starts)
+        cancelled = [line for line in done.out.splitlines() if "finished" not in line]
+        self.assertEqual(2, len(cancelled), done)
+        for line in cancelled:
+            self.assertRegex(line, r"\A\d+ cancelled attempt 1 on \S+: \S+ no longer knows it\Z")
+
+    def test_in_setup(self) -> None:
+        """Killed while setup() runs: the new node runs it anew, and all jobs."""
+        fifo = self.daemons.root / "fifo"
+        os.mkfifo(fifo)
+        program = TellingProgram(self.daemons, IN_SETUP, self.node.address, fifo, self.gate.path)
+        self.assertEqual("in setup", fifo.read_text())
+        self.restart()
+        self.assertEqual("in setup", fifo.read_text())
+        self.gate.open()
+        done = program.wait()
+        self.assertEqual((0, "True\n"), (done.code, done.out), done)

@@ -1,0 +1,182 @@
+"""A steward for tests, and around it links, launcher and files that only write down what they are asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from dispytw.node.bench import Bench
+from dispytw.node.steward import Steward
+from dispytw.values import FINISHED, Attempt, Body, Computation, File, Inline, Outcome, Stored
+from tests.node.benching import ALICE, BOB, FACTS, X
+
+
+@attrs.define(eq=False)
+class Link:
+    """A client's link: what is said on it, and the answers that are still to come.
+
+    :ivar answers: of each ``tell_…``, in order.
+    :ivar bodies: being sent, with the Deferred that gives the stream.
+    """
+
+    local_host: str = "10.0.0.9"
+    said: list[tuple[Any, ...]] = attrs.field(factory=list)
+    answers: list[Deferred[Any]] = attrs.field(factory=list)
+    bodies: list[tuple[Body, Deferred[bytes]]] = attrs.field(factory=list)
+    dropped: list[str] = attrs.field(factory=list)
+
+    def _say(self, *said: Any) -> Deferred[Any]:
+        self.said.append(said)
+        self.answers.append(Deferred())
+        return self.answers[-1]
+
+    def send_body(self, body: Body) -> Deferred[bytes]:
+        self.bodies.append((body, Deferred()))
+        return self.bodies[-1][1]
+
+    def tell_ready(self, computation: bytes, generation: int) -> Deferred[Any]:
+        return self._say("ready", computation, generation)
+
+    def tell_failed(self, computation: bytes, generation: int, text: str) -> Deferred[Any]:
+        return self._say("failed", computation, generation, text)
+
+    def tell_started(self, jobs: Sequence[tuple[Attempt, float]]) -> Deferred[Any]:
+        return self._say("started", *jobs)
+
+    def tell_ended(
+        self, jobs: Sequence[tuple[Attempt, Outcome]], streams: dict[str, bytes]
+    ) -> list[Deferred[list[Attempt]]]:
+        if not jobs:
+            return []
+        return [self._say("ended", dict(jobs), streams).addCallback(lambda _: [attempt for attempt, _ in jobs])]
+
+    def tell_freed(self) -> Deferred[Any]:
+        return self._say("freed")
+
+    def drop(self, reason: str) -> None:
+        self.dropped.append(reason)
+
+    def kinds(self) -> list[str]:
+        """What was said, by its first word."""
+        return [said[0] for said in self.said]
+
+
+@attrs.define(eq=False)
+class Launcher:
+    """Writes down what it is asked.
+
+    :ivar obstacle: what a launch raises, if anything.
+    """
+
+    asked: list[tuple[Any, ...]] = attrs.field(factory=list)
+    obstacle: Exception | None = None
+
+    def launch(self, computation: Computation, bundle_path: str, work_dir: str, ip_addr: str) -> None:
+        if self.obstacle is not None:
+            raise self.obstacle
+        self.asked.append(("launch", computation, bundle_path, work_dir, ip_addr))
+
+    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
+        self.asked.append(("start", computation, dict(attempts)))
+
+    def cancel(self, computation: bytes, attempt: Attempt) -> None:
+        self.asked.append(("cancel", computation, attempt))
+
+    def close(self, computation: bytes, run_cleanup: bool = True) -> None:
+        self.asked.append(("close", computation, run_cleanup))
+
+
+@attrs.define(eq=False)
+class Files:
+    """A workspace that only writes down what it is asked.
+
+    :ivar lacking: files that are not here.
+    :ivar obstacle: what work on the disk raises, if anything.
+    """
+
+    bundle_path = "/store/bundle"
+    work_dir = "/work/x"
+    asked: list[tuple[str, bytes]] = attrs.field(factory=list)
+    lacking: list[File] = attrs.field(factory=list)
+    obstacle: Exception | None = None
+
+    def missing(self, files: Iterable[File]) -> list[File]:
+        return [file for file in files if file in self.lacking]
+
+    def lay_out(self, computation: Computation) -> Files:
+        self._work("lay out", computation.uid)
+        return self
+
+    def remove(self, computation: bytes) -> None:
+        self._work("remove", computation)
+
+    def _work(self, what: str, computation: bytes) -> None:
+        self.asked.append((what, computation))
+        if self.obstacle is not None:
+            raise self.obstacle
+
+
+class StewardCase(SynchronousTestCase):
+    """A steward of two slots; Alice's link is open, Bob's too."""
+
+    def setUp(self) -> None:
+        self.directory = tempfile.mkdtemp(prefix="steward-")
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.clock = Clock()
+        self.bench = Bench(FACTS, zombie_interval=600.0)
+        self.files, self.launcher = Files(), Launcher()
+        self.steward = self.make()
+        self.alice, self.bob = Link(), Link()
+        self.steward.attached(ALICE, "alice@desk", self.alice)
+        self.steward.attached(BOB, "bob@desk", self.bob)
+
+    def make(self, **options: Callable[..., Deferred[Any]]) -> Steward:
+        """A steward around the bench."""
+        steward = Steward(self.bench, self.files, self.clock, self.clock.seconds, **options)
+        steward.launcher = self.launcher
+        return steward
+
+    def prepare(self, client: bytes = ALICE, wanted: Computation = X) -> int:
+        """Open a computation until it is ready; its generation."""
+        self.steward.open_computation(client, wanted)
+        self.steward.supervisor_ready(wanted.uid)
+        link = {ALICE: self.alice, BOB: self.bob}[client]
+        generation = link.said[-1][2]
+        assert isinstance(generation, int)
+        return generation
+
+    def run_jobs(self, *attempts: Attempt, body: Body = Inline(b"args")) -> int:  # noqa: B008
+        """Prepare, and have the attempts run; the generation."""
+        generation = self.prepare()
+        self.steward.run_jobs(ALICE, X.uid, generation, [(attempt, body) for attempt in attempts])
+        self.alice.said.clear()
+        self.alice.answers.clear()
+        return generation
+
+    def end(self, *attempts: Attempt, outcome: Outcome = Outcome(FINISHED)) -> None:  # noqa: B008
+        """The attempts end."""
+        for attempt in attempts:
+            self.steward.job_ended(X.uid, attempt, outcome)
+
+    def turn(self) -> None:
+        """One turn of the reactor."""
+        self.clock.advance(0)
+
+    def stored(self, name: str, content: bytes = b"content") -> Stored:
+        """A body in a file."""
+        path = os.path.join(self.directory, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        return Stored(path, len(content))
+
+    def there(self) -> list[str]:
+        """Names of the files that are there."""
+        return sorted(os.listdir(self.directory))

@@ -1,0 +1,336 @@
+"""The node's files: contents by digest, a directory for each computation, and streams that come in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import TestCase, mock
+
+from twisted.internet.defer import Deferred, succeed
+
+from dispytw.errors import StreamError, UnsafePathError
+from dispytw.node.statedir import StateDir
+from dispytw.node.workspace import Workspace
+from dispytw.values import Computation, File, Inline, Stored
+from dispytw.wire.streams import Streams
+
+UID = b"u" * 16
+STREAM, OTHER_STREAM = b"s" * 16, b"t" * 16
+#: Somebody who is not root: root may write anywhere.
+NOBODY = 65534
+
+
+def file(path: str, content: bytes, mode: int = 0o644) -> File:
+    """A file of a computation."""
+    return File(path, hashlib.sha256(content).digest(), len(content), mode)
+
+
+BUNDLE = file("bundle", b"code")
+
+
+def computation(*files: File) -> Computation:
+    """One with these files."""
+    return Computation(UID, "compute", BUNDLE, files)
+
+
+class WorkspaceCase(TestCase):
+    """A workspace in a state directory of its own."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = Path(directory.name)
+        self.state = StateDir.open(str(self.root / "state"), 7)
+        self.addCleanup(self.state.close)
+        self.workspace = Workspace(self.state)
+
+    def keep(self, *contents: bytes) -> None:
+        """Have these contents in the store."""
+        for content in contents:
+            (Path(self.state.store) / hashlib.sha256(content).hexdigest()).write_bytes(content)
+
+    def lay_out(self, *files: File) -> Path:
+        """Lay a computation out; its directory."""
+        return Path(self.workspace.lay_out(computation(*files)).work_dir)
+
+    def without_privileges(self) -> None:
+        """From here to the end of the test nothing is done as root."""
+        if os.geteuid() == 0:
+            for place in (self.root, *self.root.rglob("*")):
+                os.lchown(place, NOBODY, -1)
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+
+
+class Store(WorkspaceCase):
+    """What is here already."""
+
+    def test_missing(self) -> None:
+        """Those whose content is not here, each content once, whatever its paths are."""
+        a, b, again = file("a", b"1"), file("b", b"2"), file("c", b"1")
+        self.assertEqual([b"1"], [b"%d" % f.size for f in self.workspace.missing([a, again])])
+        self.keep(b"2")
+        self.assertEqual([hashlib.sha256(b"1").digest()], [f.digest for f in self.workspace.missing([a, b, again])])
+        self.keep(b"1")
+        self.assertEqual([], self.workspace.missing([a, b, again]))
+
+    def test_it_outlives_the_daemon(self) -> None:
+        """Files stay by their digests; what had not come whole, what lay in the inbox and what computations left is removed."""
+        self.keep(b"1")
+        self.lay_out()
+        (Path(self.state.work) / "stray").write_text("")
+        (Path(self.state.work) / "link").symlink_to(self.state.store)
+        (Path(self.state.store) / ("0" * 64 + "ab.part")).write_text("half")
+        (Path(self.state.inbox) / "00").write_text("arguments")
+        again = Workspace(self.state)
+        self.assertEqual([], again.missing([file("a", b"1")]))
+        self.assertEqual([hashlib.sha256(b"1").hexdigest()], os.listdir(self.state.store))
+        self.assertEqual([], os.listdir(self.state.work) + os.listdir(self.state.inbox))
+
+
+class LayingOut(WorkspaceCase):
+    """A computation's directory."""
+
+    def test_copies_with_their_modes(self) -> None:
+        """Each file where it belongs; the bundle stays in the store. Nobody else reads any of it, and its owner always can."""
+        self.keep(b"1", b"2", b"code")
+        places = self.workspace.lay_out(computation(file("a", b"1", 0o755), file("b/c", b"2", 0o200)))
+        work = Path(places.work_dir)
+        self.assertEqual(b"code", Path(places.bundle_path).read_bytes())
+        self.assertEqual((b"1", b"2"), ((work / "a").read_bytes(), (work / "b/c").read_bytes()))
+        modes = [stat.S_IMODE(place.stat().st_mode) for place in (work / "a", work / "b/c", work / "b", work)]
+        self.assertEqual([0o755, 0o600, 0o700, 0o700], modes)
+        self.assertEqual({"a", "b"}, set(os.listdir(work)))
+
+    def test_a_job_that_writes_to_its_file(self) -> None:
+        """Changes nobody else's: not the store's, not the next computation's."""
+        self.keep(b"1")
+        with open(self.lay_out(file("a", b"1"), file("b", b"1")) / "a", "r+b") as written:
+            written.write(b"X")
+        work = Path(self.state.work) / UID.hex()
+        self.assertEqual((b"X", b"1"), ((work / "a").read_bytes(), (work / "b").read_bytes()))
+        self.assertEqual(b"1", (Path(self.state.store) / hashlib.sha256(b"1").hexdigest()).read_bytes())
+
+    def test_paths_that_lead_elsewhere(self) -> None:
+        """Are refused, and nothing is written outside."""
+        self.keep(b"1")
+        for path in ("../a", "/etc/a", "a/../../a", "", "a//b"):
+            with self.assertRaises(UnsafePathError):
+                self.lay_out(file(path, b"1"))
+            self.workspace.remove(UID)
+        self.assertEqual(
+            {"run", "store", "work", "inbox", "uid", "incarnation", "lock"}, set(os.listdir(self.state.path))
+        )
+        self.assertEqual(["state"], os.listdir(self.root))
+
+    def test_twice(self) -> None:
+        """Is an error: files of one launch never mix with another's."""
+        self.lay_out()
+        self.assertRaises(FileExistsError, self.lay_out)
+
+
+class Removing(WorkspaceCase):
+    """What a computation left."""
+
+    def test_everything_goes(self) -> None:
+        """And the next one can be laid out; what is not there needs no removing."""
+        self.keep(b"1")
+        (self.lay_out(file("a/b", b"1")) / "result").write_text("left by a job")
+        self.workspace.remove(UID)
+        self.assertEqual([], os.listdir(self.state.work))
+        self.workspace.remove(UID)
+        self.lay_out()
+
+    def test_odd_modes(self) -> None:
+        """Directories in which jobs took away every permission."""
+        work = self.lay_out()
+        for name in ("closed", "unwritable", "unreadable"):
+            (work / name / "deep").mkdir(parents=True)
+            (work / name / "deep" / "file").write_text("")
+        self.without_privileges()
+        for name, mode in (("closed", 0), ("unwritable", 0o500), ("unreadable", 0o300)):
+            (work / name / "deep").chmod(mode)
+            (work / name).chmod(mode)
+        work.chmod(0)
+        self.workspace.remove(UID)
+        self.assertEqual([], os.listdir(self.state.work))
+
+    def test_symlinks_are_not_followed(self) -> None:
+        """Neither one in the directory nor one in its stead: what they lead to keeps content and mode."""
+        elsewhere = self.root / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "precious").write_text("kept")
+        (elsewhere / "directory").mkdir()
+        for place in (elsewhere, elsewhere / "directory"):
+            place.chmod(0o755)
+        work = self.lay_out()
+        (work / "link").symlink_to(elsewhere)
+        self.workspace.remove(UID)
+        work.symlink_to(elsewhere)
+        self.workspace.remove(UID)
+        work.symlink_to(self.root / "nowhere")
+        self.workspace.remove(UID)
+        self.assertEqual([], os.listdir(self.state.work))
+        self.assertEqual("kept", (elsewhere / "precious").read_text())
+        self.assertEqual([0o755, 0o755], [stat.S_IMODE(p.stat().st_mode) for p in (elsewhere, elsewhere / "directory")])
+
+
+class Sinks(WorkspaceCase):
+    """Where streams go."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sinks = self.workspace.sinks()
+
+    def names(self, place: str) -> list[str]:
+        """What lies there."""
+        return sorted(os.listdir(os.path.join(self.state.path, place)))
+
+    def test_a_body(self) -> None:
+        """Grows under another name, and has its own when it is whole."""
+        sink = self.sinks.open(STREAM, 6, b"")
+        self.assertEqual([STREAM.hex() + ".part"], self.names("inbox"))
+        self.assertEqual([3, 6], [sink.write(b"abc"), sink.write(b"def")])
+        body = sink.finish(hashlib.sha256(b"abcdef").digest())
+        self.assertEqual(Stored(os.path.join(self.state.inbox, STREAM.hex()), 6), body)
+        self.assertEqual([STREAM.hex()], self.names("inbox"))
+        self.assertEqual(b"abcdef", (Path(self.state.inbox) / STREAM.hex()).read_bytes())
+        self.assertEqual(0o600, stat.S_IMODE(os.stat(os.path.join(self.state.inbox, STREAM.hex())).st_mode))
+
+    def test_a_body_that_nobody_takes(self) -> None:
+        """Is deleted, once; what is in the store stays, and so does what is not ours."""
+        sink = self.sinks.open(STREAM, 0, b"")
+        body = sink.finish(hashlib.sha256().digest())
+        self.sinks.delete(body)
+        self.sinks.delete(body)
+        self.sinks.delete(Inline(b"x"))
+        self.assertEqual([], self.names("inbox"))
+        self.keep(b"1")
+        outside = self.root / "outside"
+        outside.write_text("")
+        for path in (os.path.join(self.state.store, self.names("store")[0]), str(outside)):
+            self.sinks.delete(Stored(path, 1))
+            self.assertTrue(os.path.exists(path))
+
+    def test_a_stream_that_is_given_up(self) -> None:
+        """Leaves nothing."""
+        for kind in (b"", b"d" * 32):
+            sink = self.sinks.open(STREAM, 3, kind)
+            sink.write(b"ab")
+            sink.discard()
+        self.assertEqual([], self.names("inbox") + self.names("store"))
+
+    def test_the_same_content_twice_at_once(self) -> None:
+        """Two clients' links, or two files: both arrive, and the store has it once."""
+        digest = hashlib.sha256(b"ab").digest()
+        first, second = self.sinks.open(STREAM, 2, digest), self.workspace.sinks().open(OTHER_STREAM, 2, digest)
+        first.write(b"a")
+        second.write(b"ab")
+        self.assertEqual(Stored(os.path.join(self.state.store, digest.hex()), 2), second.finish(digest))
+        first.write(b"b")
+        self.assertEqual(Stored(os.path.join(self.state.store, digest.hex()), 2), first.finish(digest))
+        self.assertEqual([digest.hex()], self.names("store"))
+        self.assertEqual([], self.workspace.missing([file("a", b"ab")]))
+
+    def test_a_stream_id_that_is_in_use(self) -> None:
+        """By another link: it cannot write into what comes in there."""
+        sink = self.sinks.open(STREAM, 2, b"")
+        self.assertRaises(OSError, self.workspace.sinks().open, STREAM, 2, b"")
+        sink.write(b"ab")
+        sink.finish(hashlib.sha256(b"ab").digest())
+        self.assertEqual(b"ab", (Path(self.state.inbox) / STREAM.hex()).read_bytes())
+
+    def test_what_is_not_what_its_digest_says(self) -> None:
+        """Is refused and leaves nothing, whichever way it is found out."""
+        sink = self.sinks.open(STREAM, 2, b"d" * 32)
+        sink.write(b"ab")
+        self.assertRaises(StreamError, sink.finish, hashlib.sha256(b"ab").digest())
+        sink.discard()
+        self.assertEqual([], self.names("store"))
+
+    def test_a_digest_of_another_length(self) -> None:
+        """Names no file: not even one elsewhere."""
+        for kind in (b"d" * 31, b"d" * 33, b"x"):
+            self.assertRaises(StreamError, self.sinks.open, STREAM, 2, kind)
+        self.assertEqual([], self.names("store"))
+
+    def test_a_disk_that_is_too_small(self) -> None:
+        """Is said before anything is sent, with both numbers."""
+        with mock.patch("shutil.disk_usage", return_value=mock.Mock(free=1000)) as asked:
+            with self.assertRaisesRegex(StreamError, "1001 bytes do not fit: 1000 are free on the node's disk"):
+                self.sinks.open(STREAM, 1001, b"")
+            self.sinks.open(STREAM, 1000, b"").discard()
+        asked.assert_called_with(self.state.path)
+        self.assertEqual([], self.names("inbox"))
+
+    def test_short_writes(self) -> None:
+        """A disk that takes less than it is given at once gets the rest."""
+        write = os.write
+        with mock.patch("os.write", lambda descriptor, data: write(descriptor, bytes(data)[:2])):
+            sink = self.sinks.open(STREAM, 5, b"")
+            self.assertEqual(5, sink.write(b"abcde"))
+        sink.finish(hashlib.sha256(b"abcde").digest())
+        self.assertEqual(b"abcde", (Path(self.state.inbox) / STREAM.hex()).read_bytes())
+
+
+class Link:
+    """A link that only writes down what is asked on it."""
+
+    transport = None
+
+    def ask(self, command: Any, **arguments: Any) -> Deferred[Any]:
+        return succeed({})
+
+
+class ThroughStreams(WorkspaceCase):
+    """Sinks and `dispytw.wire.streams` together, when things go wrong."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        link: Any = Link()
+        self.streams = Streams(link, self.workspace.sinks())
+        self.descriptors = os.listdir("/proc/self/fd")
+
+    def fails(self, call: Callable[..., None], *args: Any) -> str:
+        """The refusal; nothing is left of the stream, not even an open file."""
+        with self.assertRaises(StreamError) as caught:
+            call(*args)
+        self.assertEqual([], os.listdir(self.state.store) + os.listdir(self.state.inbox))
+        self.assertEqual(self.descriptors, os.listdir("/proc/self/fd"))
+        return str(caught.exception)
+
+    def test_a_file_that_changed_after_it_was_named(self) -> None:
+        """Is refused as such, and the link goes on."""
+        self.streams.opened(STREAM, 2, b"d" * 32)
+        self.streams.received(STREAM, 0, b"ab")
+        text = self.fails(self.streams.ended, STREAM, hashlib.sha256(b"ab").digest())
+        self.assertIn("the content is not what its digest says", text)
+
+    def test_a_disk_that_fills_up(self) -> None:
+        """While bytes come, or when the file gets its name."""
+        full = OSError(28, "No space left on device")
+        self.streams.opened(STREAM, 4, b"")
+        with mock.patch("os.write", side_effect=full):
+            self.assertIn("No space left", self.fails(self.streams.received, STREAM, 0, b"ab"))
+        self.streams.opened(OTHER_STREAM, 2, b"")
+        self.streams.received(OTHER_STREAM, 0, b"ab")
+        with mock.patch("os.rename", side_effect=full):
+            self.assertIn("No space left", self.fails(self.streams.ended, OTHER_STREAM, hashlib.sha256(b"ab").digest()))
+
+    def test_a_link_that_is_cut(self) -> None:
+        """Leaves neither half a file nor one that nobody took; a computation's file stays."""
+        self.streams.opened(STREAM, 4, b"")
+        self.streams.received(STREAM, 0, b"ab")
+        for stream, kind in ((OTHER_STREAM, b""), (b"v" * 16, hashlib.sha256(b"ab").digest())):
+            self.streams.opened(stream, 2, kind)
+            self.streams.received(stream, 0, b"ab")
+            self.streams.ended(stream, hashlib.sha256(b"ab").digest())
+        self.streams.link_lost(None)
+        self.assertEqual([], os.listdir(self.state.inbox))
+        self.assertEqual([hashlib.sha256(b"ab").hexdigest()], os.listdir(self.state.store))
+        self.assertEqual(self.descriptors, os.listdir("/proc/self/fd"))

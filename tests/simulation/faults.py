@@ -1,0 +1,242 @@
+"""What may go wrong. A fault is done to a world and says whether it hit a node on which a body was being performed; None if there was nothing to hit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dispytw.inmemory import Wire
+from dispytw.testing import MemoryNode
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: Answers that may be lost, by the command that asked.
+ANSWERS = (
+    *(b"Introduce", b"Reconcile", b"OpenComputation", b"RunJobs", b"CancelJobs", b"CloseComputation", b"ComputationReady"),
+    *(b"JobsStarted", b"JobsEnded", b"NodeFreed", b"StreamChunk", b"EndStream"),
+)
+
+#: The fault that happens later, and is counted then.
+LOSE_AN_ANSWER = "an answer is to be lost"
+
+
+def any_node(world: World) -> MemoryNode | None:
+    """A node whose daemon lives, rather one with work."""
+    up = [node for node in world.nodes if node.up]
+    busy = [node for node in up if node.launcher.running()]
+    return world.chance.choice(busy or up) if up else None
+
+
+def any_wire(world: World) -> tuple[Wire, MemoryNode] | None:
+    node = any_node(world)
+    wires = world.house.wires_of(node) if node is not None else []
+    return (world.chance.choice(wires), node) if wires and node is not None else None
+
+
+def cut(world: World) -> bool | None:
+    """A link breaks, and both ends learn of it."""
+    found = any_wire(world)
+    if found is None:
+        return None
+    found[0].cut()
+    return bool(found[1].launcher.running())
+
+
+def tear(world: World) -> bool | None:
+    """A link breaks, and nobody learns of it."""
+    found = any_wire(world)
+    if found is None:
+        return None
+    found[0].tear()
+    return bool(found[1].launcher.running())
+
+
+def hold(world: World) -> bool | None:
+    """The network keeps what is sent on a link for a while."""
+    found = any_wire(world)
+    if found is None:
+        return None
+    found[0].hold(world.chance.choice((1.0, 10.0, 60.0)) * world.chance.random())
+    return bool(found[1].launcher.running())
+
+
+def crash(world: World) -> bool | None:
+    """A node's daemon is killed, and comes back some time later."""
+    node = any_node(world)
+    if node is None:
+        return None
+    hit = bool(node.launcher.running())
+    node.crash()
+    comes_back(world, node)
+    return hit
+
+
+def stop(world: World) -> bool | None:
+    """A node is ended by SIGTERM, and comes back some time later."""
+    node = any_node(world)
+    if node is None or node.bench.stopping:
+        return None
+    hit = bool(node.launcher.running())
+    node.process.deliver(node.stop)
+    comes_back(world, node)
+    return hit
+
+
+def comes_back(world: World, node: MemoryNode) -> None:
+    incarnation = node.incarnation
+
+    def restart() -> None:
+        if node.incarnation == incarnation:
+            if node.up:
+                node.crash()
+            node.restart()
+            world.watch_bench(node)
+            world.say(f"{node.facts.name} is back")
+
+    world.house.clock.callLater(world.chance.uniform(2.5, 75.0) if world.chance.random() < 0.7 else 2.5, restart)
+
+
+def kill_supervisor(world: World) -> bool | None:
+    """A supervisor dies."""
+    node = any_node(world)
+    computations = node.launcher.computations if node is not None else []
+    if node is None or not computations:
+        return None
+    hit = bool(node.launcher.running())
+    node.launcher.kill_supervisor(world.chance.choice(computations))
+    return hit
+
+
+def kill_job(world: World) -> bool | None:
+    """A worker dies."""
+    node = any_node(world)
+    running = node.launcher.running() if node is not None else []
+    if node is None or not running:
+        return None
+    node.launcher.kill_job(world.chance.choice(running))
+    return True
+
+
+def suspend(world: World) -> bool | None:
+    """A process sleeps for a while."""
+    node = any_node(world)
+    process = node.process if node is not None and world.chance.random() < 0.7 else world.clients[0].process
+    hit = bool(node is not None and node.launcher.running())
+    process.suspend()
+    world.house.clock.callLater(world.chance.uniform(0.1, 70.0), process.resume)
+    return hit
+
+
+def lose_an_answer(world: World) -> bool:
+    """The next answer to a command of a certain kind is lost, with its link."""
+    world.losing[world.chance.choice(ANSWERS)] += 1
+    return False
+
+
+def cancel(world: World) -> bool | None:
+    """A user cancels a job, one that runs if there is one."""
+    pairs = [(cluster, job) for cluster in world.open_clusters() for job in cluster.jobs if not job.outcomes]
+    if not pairs:
+        return None
+    running = {attempt.job for attempt in world.house.running}
+    handed = {attempt.job for node in world.nodes for attempt in node.launcher.attempts} - running
+    hit = [pair for pair in pairs if pair[1].uid in running] if world.chance.random() < 0.7 else []
+    starts = [pair for pair in pairs if pair[1].uid in handed] if world.chance.random() < 0.5 else []
+    cluster, job = world.chance.choice(starts or hit or pairs)
+    cluster.client.process.deliver(lambda: cluster.cancel(job) and None)
+    if world.chance.random() < 0.2:
+        cluster.client.process.deliver(lambda: cluster.cancel(job) and None)
+    if starts:
+        _soon(world, lambda: world.chance.choice((cut, kill_supervisor, stop))(world))
+    return job.uid in running
+
+
+def _soon(world: World, fault: Callable[[], Any]) -> None:
+    """One trouble seldom comes alone."""
+    world.house.clock.callLater(world.chance.uniform(0.02, 1.5), fault)
+
+
+def give_up(world: World) -> bool | None:
+    """A user waits no longer: close(terminate=True), or Ctrl-C at the end of the program."""
+    mine = [cluster for cluster in world.open_clusters() if cluster.jobs]
+    if not mine:
+        return None
+    cluster = world.chance.choice(mine)
+    jobs = {job.uid for job in cluster.jobs}
+    hit = any(attempt.job in jobs for attempt in world.house.running)
+    how = world.chance.random()
+    if world.chance.random() < 0.3:
+        for job in [job for job in cluster.jobs if not job.outcomes][:5]:
+            cluster.client.process.deliver(lambda job=job: cluster.cancel(job) and None)  # type: ignore[misc]
+    if world.chance.random() < 0.5:
+        for _ in range(3):
+            world.submit_to(cluster)
+        world.house.clock.callLater(world.chance.choice((0.0, 0.3 * world.chance.random())), cut, world)
+
+    def act() -> None:
+        if how < 0.4:
+            cluster.client.session.leave()
+        else:
+            cluster.give_up()
+        if how > 0.7:
+            cluster.close()
+
+    if how > 0.7:
+        world.closed.add(cluster.uid)
+    delay = world.chance.choice((0.0, world.chance.uniform(0.0, 1.0)))
+    world.house.clock.callLater(delay, cluster.client.process.deliver, act)
+    if world.chance.random() < 0.5:
+        _soon(world, lambda: cut(world))
+    return hit
+
+
+def kill_client(world: World) -> bool | None:
+    """A client process dies; not the first one."""
+    others = [client for client in world.clients[1:] if client.process.alive]
+    if not others:
+        return None
+    client = world.chance.choice(others)
+    hit = any(job.uid in {a.job for a in world.house.running} for c in world.clusters if c.client is client for job in c.jobs)
+    client.kill()
+    world.closed |= {cluster.uid for cluster in world.clusters if cluster.client is client}
+    return hit
+
+
+def take_a_slot(world: World) -> bool | None:
+    """A node has one slot less than it said, until it starts anew."""
+    node = any_node(world)
+    if node is None or node.facts.cpus == 1:
+        return None
+    node.bench.facts = attrs.evolve(node.bench.facts, cpus=node.facts.cpus - 1)
+    return bool(node.launcher.running())
+
+
+def fail_setup(world: World) -> bool | None:
+    """setup() fails on a node from now on, until it starts anew."""
+    node = any_node(world)
+    if node is None:
+        return None
+    node.launcher.setup_text = "no room"
+    return False
+
+
+#: Each fault with its weight.
+FAULTS: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "cut": (cut, 3.0),
+    "tear": (tear, 2.0),
+    "hold": (hold, 2.0),
+    "crash": (crash, 2.0),
+    "stop": (stop, 1.0),
+    "supervisor killed": (kill_supervisor, 2.0),
+    "worker killed": (kill_job, 2.0),
+    "suspend": (suspend, 2.0),
+    LOSE_AN_ANSWER: (lose_an_answer, 10.0),
+    "cancel": (cancel, 5.0),
+    "given up": (give_up, 1.2),
+    "client killed": (kill_client, 1.0),
+    "setup fails": (fail_setup, 1.2),
+    "a slot less": (take_a_slot, 0.6),
+}

@@ -1,0 +1,150 @@
+"""Many lives of the house, and the laws hold in all of them."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation import tables
+from tests.simulation.run import Report, fingerprint, live, live_many
+from tests.simulation.watching import Broken
+from tests.simulation.world import FEWEST_FAULTS, FEWEST_JOBS
+
+EVERY_PYTHON = False
+
+ROOT = Path(__file__).parents[2]
+
+#: How many lives, and whether every row of the tables has to occur in them.
+SEEDS = int(os.environ.get("DISPYTW_SEEDS", "24"))
+CAMPAIGN = os.environ.get("DISPYTW_CAMPAIGN") == "simulation"
+
+
+@functools.lru_cache
+def all_lives() -> Report:
+    """The same for every test; trial knows no fixtures of classes."""
+    report = live_many(range(SEEDS))
+    print("\n" + report.text())
+    return report
+
+
+class Lives(unittest.TestCase):
+    """The laws, over seeds."""
+
+    def setUp(self) -> None:
+        self.report = all_lives()
+
+    def test_sizes(self) -> None:
+        """No life was too short to tell anything."""
+        self.assertGreaterEqual(self.report.fewest_nodes, 3)
+        self.assertGreaterEqual(self.report.fewest_jobs, FEWEST_JOBS)
+        self.assertGreaterEqual(self.report.fewest_faults, FEWEST_FAULTS)
+
+    def test_every_event_and_order_occurs(self) -> None:
+        """There is no event or order of ledger and bench that the simulation never saw."""
+        self.assertEqual([], self.report.missing_events())
+
+    def test_every_fault_hits_jobs_that_run(self) -> None:
+        """Cuts, crashes, cancels and lost answers happened while bodies were being performed."""
+        for fault in ("cut", "crash", "cancel", "supervisor killed", "worker killed"):
+            self.assertGreater(self.report.hits[fault], 0, fault)
+        self.assertGreater(sum(count for name, count in self.report.hits.items() if name.startswith("answer lost")), 0)
+
+    def test_every_row_occurs(self) -> None:
+        """In many lives every row of the tables of docs/attempts.rst happens; in few, most of them do."""
+        missing = self.report.missing_rows()
+        if CAMPAIGN:
+            self.assertEqual([], missing)
+        self.assertLess(len(missing), len(tables.LEDGER.rows + tables.BENCH.rows) / 2, missing)
+
+
+class OneLife(unittest.TestCase):
+    """A seed decides everything."""
+
+    def test_the_same_twice(self) -> None:
+        """One seed gives the same events in the same order, whatever the hashes of this process are."""
+        program = "import sys; from tests.simulation.run import fingerprint; print(*(fingerprint(seed) for seed in (3, 4)))"
+        seen = {" ".join(fingerprint(seed) for seed in (3, 4))}
+        for hashseed in ("1", "2"):
+            environment = {**os.environ, "PYTHONHASHSEED": hashseed, "PYTHONPATH": str(ROOT)}
+            done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+            seen.add(done.stdout.strip())
+        self.assertEqual(1, len(seen), seen)
+
+    def test_another_seed_is_another_life(self) -> None:
+        """The fingerprint tells lives apart."""
+        self.assertNotEqual(fingerprint(3), fingerprint(4))
+
+
+class Watchfulness(SynchronousTestCase):
+    """A mind that does what it must not is found out, with the seed that shows it."""
+
+    def found(self, what: str) -> None:
+        with self.assertRaisesRegex(Broken, rf"(?s)^seed \d+.*{what}"):
+            for seed in range(40):
+                live(seed)
+        gc.collect()  # what failed in that life is told of now, and not in another
+        self.flushLoggedErrors()
+
+    def test_a_second_start(self) -> None:
+        """Jobs that are not reentrant are queued again although they are lost."""
+        from dispytw.scheduler.attendance import Attendance
+        from dispytw.scheduler.entries import JobEntry
+        from dispytw.scheduler.orders import Order
+
+        def lost(self: Attendance, job: JobEntry, why: str) -> list[Order]:
+            self._off_node(job)
+            self._requeue(job)
+            return []
+
+        self.patch(Attendance, "_lost", lost)
+        self.found("has begun in attempts|not in the table")
+
+    def test_a_slot_too_many(self) -> None:
+        """A node takes whatever it is given, and the ledger gives one more than there are slots."""
+        from dispytw.node.bench import Bench
+        from dispytw.scheduler.entries import NodeEntry
+
+        self.patch(Bench, "busy", lambda self: 0)
+        self.patch(NodeEntry, "busy", property(lambda self: len(self.jobs) + len(self.strays) - 1))
+        self.found("more bodies on")
+
+    def test_an_outcome_forgotten_early(self) -> None:
+        """A node forgets an outcome as soon as it has been told."""
+        from dispytw.node.bench import Bench
+
+        ended = Bench.ended
+
+        def forgets(self: Bench, computation: bytes, attempt: object, outcome: object) -> object:
+            orders = ended(self, computation, attempt, outcome)  # type: ignore[arg-type]
+            self._placed.pop(attempt, None)  # type: ignore[call-overload]
+            return orders
+
+        self.patch(Bench, "ended", forgets)
+        self.found("not in the table|has no end")
+
+
+class Tables(unittest.TestCase):
+    """The tables of docs/attempts.rst."""
+
+    def test_states_are_known(self) -> None:
+        """Whatever an attempt becomes has rows of its own, or is an end."""
+        ends = {"settled", "settled; stray", "queued"}
+        for table in (tables.LEDGER, tables.BENCH):
+            states = {state for state, _ in table.steps}
+            for state, event, after in table.rows:
+                self.assertIn(after, states | ends, f"{table.name}: {state} + {event}")
+
+    def test_supervisor_rows_name_tests(self) -> None:
+        """The tests that the supervisor's table names are there."""
+        import csv
+        import importlib
+
+        for row in csv.DictReader((tables.DIRECTORY / "supervisor.csv").read_text(encoding="utf-8").splitlines()):
+            self.assertTrue(importlib.import_module(row["shown by"]).__doc__, row)

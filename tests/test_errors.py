@@ -1,0 +1,74 @@
+"""Handlers that were written without knowing dispytw catch what they should."""
+
+from __future__ import annotations
+
+import inspect
+import unittest
+
+from dispytw import errors
+from dispytw.errors import DispytwError
+
+#: Of each class, the standard one whose handlers expect it.
+STANDARD: dict[str, type[Exception]] = {
+    "AuthError": PermissionError,
+    "ClusterClosedError": RuntimeError,
+    "ForkedError": RuntimeError,
+    "NoNodesError": TimeoutError,
+    "NodeHeldError": ConnectionRefusedError,
+    "PayloadError": TypeError,
+    "ReactorThreadError": RuntimeError,
+    "RefusedError": RuntimeError,
+    "ResultError": ValueError,
+    "SetupError": RuntimeError,
+    "ShippingError": TypeError,
+    "StateDirError": OSError,
+    "StreamError": ConnectionError,
+    "UnknownComputationError": LookupError,
+    "UnsafePathError": ValueError,
+    "VersionError": ConnectionError,
+    "WireError": ConnectionError,
+}
+
+CLASSES = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and issubclass(value, Exception) and value is not DispytwError
+}
+
+
+class Tree(unittest.TestCase):
+    """One tree of exceptions."""
+
+    def test_all_are_in_the_table(self) -> None:
+        """Whoever adds a class says which standard one it is."""
+        self.assertEqual(set(STANDARD), set(CLASSES))
+
+    def test_one_tree(self) -> None:
+        """``except DispytwError`` catches all that is raised on purpose, and nothing but that."""
+        for name, kind in CLASSES.items():
+            self.assertTrue(issubclass(kind, DispytwError), name)
+            self.assertTrue(name.endswith("Error"), name)
+        self.assertEqual((Exception,), DispytwError.__bases__)
+
+    def test_standard_handlers(self) -> None:
+        """Each is caught by handlers of its standard class, with its text."""
+        for name, standard in STANDARD.items():
+            with self.assertRaises(standard) as caught:
+                raise CLASSES[name]("what failed, where, and what to do")
+            self.assertEqual("what failed, where, and what to do", str(caught.exception))
+
+    def test_told_apart(self) -> None:
+        """No class catches another, but that a stream's error is one of the wire."""
+        caught = {
+            (name, other)
+            for name, kind in CLASSES.items()
+            for other, otherkind in CLASSES.items()
+            if kind is not otherkind and issubclass(kind, otherkind)
+        }
+        self.assertEqual({("StreamError", "WireError")}, caught)
+
+    def test_each_says_what_it_means(self) -> None:
+        """In a docstring of its own."""
+        texts = [kind.__doc__ for kind in (DispytwError, *CLASSES.values())]
+        self.assertTrue(all(texts))
+        self.assertEqual(len(texts), len(set(texts)))
