@@ -22,6 +22,10 @@ FINISHED = 11
 #: The statuses that end a job; it gets exactly one of them, once.
 TERMINAL = frozenset({CANCELLED, TERMINATED, ABANDONED, FINISHED})
 
+#: How a computation's jobs are kept apart: each in a process of its own, or one after another in workers that are kept.
+JOB = "job"
+WORKER = "worker"
+
 #: Bytes of a body up to which it travels inside a record; above, it is streamed and kept in a file.
 INLINE_LIMIT = 48 * 1024
 
@@ -122,6 +126,9 @@ class Computation:
     :param files: file dependencies.
     :param python: (major, minor) that the bundle or its payloads need because they hold bytecode, or None.
     :param setup_timeout: seconds that setup may take, or None for no limit.
+    :param token: 16 random bytes, known to the client and the nodes only: who brings them may take the computation over.
+    :param isolation: ``job`` (a process for each job) or ``worker`` (processes that run job after job).
+    :param max_jobs_per_worker: jobs after which a kept worker is replaced, or None for no limit.
     """
 
     uid: bytes
@@ -131,6 +138,9 @@ class Computation:
     program: str | None = None
     python: tuple[int, int] | None = None
     setup_timeout: float | None = None
+    token: bytes = bytes(16)
+    isolation: str = JOB
+    max_jobs_per_worker: int | None = None
 
 
 @attrs.frozen

@@ -98,7 +98,12 @@ class JobCluster:
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
-            computation, depends=list(depends or ()), setup=setup, cleanup=cleanup, uid=self.uid
+            computation,
+            depends=list(depends or ()),
+            setup=setup,
+            cleanup=cleanup,
+            uid=self.uid,
+            token=secrets.token_bytes(16),
         )
         self.is_program = self._shipment.computation.program is not None
         self._closed = False

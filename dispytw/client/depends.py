@@ -92,6 +92,7 @@ def pack_computation(
     setup: Callable[[], Any] | None = None,
     cleanup: Callable[[], Any] | bool | None = True,
     uid: bytes,
+    token: bytes = bytes(16),
     name: str | None = None,
     setup_timeout: float | None = None,
 ) -> Shipment:
@@ -101,6 +102,7 @@ def pack_computation(
     :param depends: functions, classes, instances (standing for their class), modules, paths of files.
     :param setup: a function, or a partial of one, for each node to call once.
     :param cleanup: the same for the end; True and False pack nothing.
+    :param token: what proves, later, that a process may take the computation over.
     :param name: the computation's name for people, if not its own.
     :raises TypeError: when something is of another type; it is named.
     :raises FileNotFoundError: when a program or file is not there.
@@ -127,6 +129,7 @@ def pack_computation(
             program=program,
             python=collection.python,
             setup_timeout=setup_timeout,
+            token=token,
         ),
         bundle,
         {**sorted_depends.contents, bundle_file.digest: bundle},

@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from dispytw.errors import WireError
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Computation, File, Inline, Outcome
+from dispytw.values import (
+    CANCELLED,
+    FINISHED,
+    JOB,
+    TERMINATED,
+    WORKER,
+    Attempt,
+    Body,
+    Computation,
+    File,
+    Inline,
+    Outcome,
+)
 
 T = TypeVar("T")
 
@@ -165,6 +177,9 @@ def computation_record(computation: Computation) -> list[Any]:
         computation.program,
         None if computation.python is None else list(computation.python),
         computation.setup_timeout,
+        computation.token,
+        computation.isolation,
+        computation.max_jobs_per_worker,
     ]
 
 
@@ -173,12 +188,15 @@ def computation_from(record: Any) -> Computation:
 
     :raises WireError: for a record of another shape.
     """
-    _expect(isinstance(record, list) and len(record) == 7, "a computation of another shape")
-    uid, name, bundle, files, program, python, setup_timeout = record
+    _expect(isinstance(record, list) and len(record) == 10, "a computation of another shape")
+    uid, name, bundle, files, program, python, setup_timeout, token, isolation, most_jobs = record
     _expect(isinstance(uid, bytes) and len(uid) == 16 and isinstance(name, str), "a computation without uid or name")
     _expect(isinstance(files, list), "files that are no list")
     _expect(program is None or isinstance(program, str), "a program that is no path")
     _expect(setup_timeout is None or isinstance(setup_timeout, (int, float)), "a setup timeout that is no number")
+    _expect(isinstance(token, bytes) and len(token) == 16, "a computation without a token")
+    _expect(isolation in (JOB, WORKER), "an isolation that is none")
+    _expect(most_jobs is None or (isinstance(most_jobs, int) and most_jobs > 0), "a number of jobs that is none")
     return Computation(
         uid=uid,
         name=name[:200],
@@ -187,6 +205,9 @@ def computation_from(record: Any) -> Computation:
         program=program,
         python=minor_from(python),
         setup_timeout=setup_timeout,
+        token=token,
+        isolation=isolation,
+        max_jobs_per_worker=most_jobs,
     )
 
 

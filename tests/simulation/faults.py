@@ -186,8 +186,11 @@ def give_up(world: World) -> bool | None:
 
     if how > 0.7:
         world.closed.add(cluster.uid)
-    delay = world.chance.choice((0.0, world.chance.uniform(0.0, 1.0)))
-    world.house.clock.callLater(delay, cluster.client.process.deliver, act)
+    if world.chance.random() < 0.3:
+        world.at_join[cluster.client.uid] = act  # while a node is asked what it knows
+    else:
+        delay = world.chance.choice((0.0, world.chance.uniform(0.0, 1.0)))
+        world.house.clock.callLater(delay, cluster.client.process.deliver, act)
     if world.chance.random() < 0.5:
         _soon(world, lambda: cut(world))
     return hit

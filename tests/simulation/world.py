@@ -30,6 +30,7 @@ class World:
 
     :ivar faults: how often each kind of fault was done.
     :ivar hits: how often each hit a node on which a body was being performed.
+    :ivar at_join: what a user does soon after his client has got its next link, by client.
     """
 
     seed: int
@@ -45,6 +46,7 @@ class World:
     _ledgers: dict[bytes, LedgerWatch] = attrs.field(factory=dict)
     _plan: list[tuple[float, int, Callable[[], None]]] = attrs.field(factory=list)
     losing: Counter[bytes] = attrs.field(factory=Counter)
+    at_join: dict[bytes, Callable[[], None]] = attrs.field(factory=dict)
     _checked: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -196,6 +198,9 @@ class World:
             self.say(name)
 
         losing.watch(wire, self.losing, lost)
+        act = self.at_join.pop(client.uid, None)
+        if act is not None:
+            self.house.clock.callLater(self.chance.uniform(1, 4) * self.house.mean_latency, client.process.deliver, act)
 
     # Time.
     def _pass_until(self, when: float) -> None:

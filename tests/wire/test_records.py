@@ -76,12 +76,15 @@ computations = st.builds(
     program=st.none() | texts,
     python=st.none() | st.tuples(st.integers(3, 4), st.integers(0, 99)),
     setup_timeout=st.none() | st.floats(0, 1e6),
+    token=uids,
+    isolation=st.sampled_from(["job", "worker"]),
+    max_jobs_per_worker=st.none() | st.integers(1, 10**6),
 )
 
 #: Records that are whole, and the parts of which are spoilt one after another.
 OUTCOME = [FINISHED, b"r", b"o", [STREAM, 5], "text", 1.0, 2, "reason"]
 FILE = ["a/b", DIGEST, 3, 0o644]
-COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5]
+COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5, b"t" * 16, "worker", 7]
 
 
 class Shelf:
@@ -189,7 +192,7 @@ class Malformed(unittest.TestCase):
         except WireError:
             pass
 
-    @given(st.sampled_from(["outcome", "computation"]), st.integers(0, 7), packable)
+    @given(st.sampled_from(["outcome", "computation"]), st.integers(0, 9), packable)
     def test_one_field_spoilt(self, what: str, position: int, value: Any) -> None:
         """A record with anything in one of its fields is read, or refused with WireError."""
         record: list[Any] = list({"outcome": OUTCOME, "computation": COMPUTATION}[what])
@@ -261,6 +264,9 @@ class Malformed(unittest.TestCase):
             4: (7, b"program", ["program"]),
             5: (3.11, "3.11", [], [3], ["3", "11"], [3, None], [3.0, 11]),
             6: ("1.5", [1.5], b""),
+            7: (None, b"t" * 15, "t" * 16),
+            8: (None, "", "process", b"job", ["job"]),
+            9: (0, -1, 1.5, "7"),
         }  # fmt: skip
         self.each_spoilt(computation_from, COMPUTATION, spoilt)
 
