@@ -22,7 +22,7 @@ from dispytw.client.report import status_table
 from dispytw.client.targets import find_targets
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
-from dispytw.values import Body, Inline, Stored
+from dispytw.values import JOB, WORKER, Body, Inline, Stored
 from dispytw.wire.payload import open_result, pack_arguments
 
 _numbers = itertools.count(1)
@@ -55,7 +55,11 @@ class JobCluster:
     :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
     :param secret: must equal the nodes'; by default the user's own secret file.
     :param node_port: where nodes listen that are named without a port.
+    :param isolation: ``'job'``: each job has a process of its own; ``'worker'``: processes are kept and run job after job, which costs
+        little for short jobs, and what one job leaves in memory the next ones find.
+    :param max_jobs_per_worker: jobs after which a kept worker is replaced by a fresh one; no limit by default.
     :raises TypeError: when a parameter has the wrong type; it is named.
+    :raises ValueError: when one has a value that makes no sense; it is named.
     :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
     :raises ShippingError: when the computation cannot be sent to nodes.
     """
@@ -82,6 +86,9 @@ class JobCluster:
         secret: str = "",
         keyfile: Any = None,
         certfile: Any = None,
+        *,
+        isolation: str = JOB,
+        max_jobs_per_worker: int | None = None,
     ) -> None:
         _refuse_unbuilt(
             cluster_status=cluster_status,
@@ -95,6 +102,7 @@ class JobCluster:
             certfile=certfile,
         )
         _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
+        _check_isolation(isolation, max_jobs_per_worker)
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
@@ -104,6 +112,8 @@ class JobCluster:
             cleanup=cleanup,
             uid=self.uid,
             token=secrets.token_bytes(16),
+            isolation=isolation,
+            max_jobs_per_worker=max_jobs_per_worker,
         )
         self.is_program = self._shipment.computation.program is not None
         self._closed = False
@@ -244,6 +254,18 @@ def _refuse_unbuilt(**parameters: Any) -> None:
     for name, value in parameters.items():
         if value is not None:
             raise NotImplementedError(f"JobCluster: {name} is not built yet")
+
+
+def _check_isolation(isolation: Any, most_jobs: Any) -> None:
+    if isolation not in (JOB, WORKER):
+        raise ValueError(f"isolation: wanted 'job' or 'worker', not {isolation!r}")
+    if most_jobs is None:
+        return
+    _check("max_jobs_per_worker", isinstance(most_jobs, int) and not isinstance(most_jobs, bool), most_jobs, "a whole number")
+    if most_jobs < 1:
+        raise ValueError(f"max_jobs_per_worker: wanted 1 or more, not {most_jobs}")
+    if isolation == JOB:
+        raise ValueError("max_jobs_per_worker: goes with isolation='worker' only; with 'job' every job has a process of its own")
 
 
 def _check_types(

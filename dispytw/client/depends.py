@@ -23,7 +23,7 @@ from dispytw.client.scopes import Scope
 from dispytw.client.shipped import ShippedCode, packed_code
 from dispytw.client.sources import MAIN, find_module, is_own_module, module_source, package_modules
 from dispytw.errors import ShippingError
-from dispytw.values import Computation, File
+from dispytw.values import JOB, WORKER, Computation, File
 
 #: Path of the bundle among a computation's files; it is never laid out.
 BUNDLE_PATH = ".bundle"
@@ -95,6 +95,8 @@ def pack_computation(
     token: bytes = bytes(16),
     name: str | None = None,
     setup_timeout: float | None = None,
+    isolation: str = JOB,
+    max_jobs_per_worker: int | None = None,
 ) -> Shipment:
     """Pack a computation with all that it needs.
 
@@ -104,6 +106,7 @@ def pack_computation(
     :param cleanup: the same for the end; True and False pack nothing.
     :param token: what proves, later, that a process may take the computation over.
     :param name: the computation's name for people, if not its own.
+    :param isolation: ``job`` or ``worker``; see `values.Computation`.
     :raises TypeError: when something is of another type; it is named.
     :raises FileNotFoundError: when a program or file is not there.
     :raises ShippingError: when code cannot be sent; it says why and what to do.
@@ -115,6 +118,8 @@ def pack_computation(
     program = _program(computation, sorted_depends) if isinstance(computation, (str, os.PathLike)) else None
     if program is None:
         _check_computation(computation)
+    elif isolation == WORKER:
+        raise ValueError("isolation: 'worker' keeps a Python process for job after job, and a program is a process of its own")
     for position, thing in enumerate(depends or ()):
         _sort(thing, f"depends[{position}]", sorted_depends, program is not None)
     called = {"computation": None if program else computation, "setup": setup, "cleanup": cleanup}
@@ -130,6 +135,8 @@ def pack_computation(
             python=collection.python,
             setup_timeout=setup_timeout,
             token=token,
+            isolation=isolation,
+            max_jobs_per_worker=max_jobs_per_worker,
         ),
         bundle,
         {**sorted_depends.contents, bundle_file.digest: bundle},

@@ -35,6 +35,7 @@ class Launcher:
     :param run_dir: existing directory of mode 0700 for sockets, logs and records; swept by `sweep_leftovers` before.
     :param facts: names that jobs can read, beside dispy_node_ip_addr.
     :param events: whom to tell.
+    :param width: how many jobs of one computation may run at the same time.
     :param grace: seconds between the steps of a cancel (SIGINT, SIGTERM, SIGKILL).
     :param command: the supervisor's program and first arguments.
     """
@@ -43,6 +44,7 @@ class Launcher:
     run_dir: str
     facts: dict[str, str]
     events: LauncherEvents
+    width: int = 1
     grace: float = 2.0
     command: Sequence[str] = SUPERVISOR
     _lives: dict[bytes, SupervisorLife] = attrs.field(factory=dict)
@@ -68,7 +70,17 @@ class Launcher:
         if computation.uid in self._lives:
             raise RefusedError(f"the last supervisor of {computation.name} is still there")
         facts = {**self.facts, "dispy_node_ip_addr": ip_addr}
-        setup = Setup(bundle_path, work_dir, computation.program, facts, self.out_dir, self.grace)
+        setup = Setup(
+            bundle=bundle_path,
+            cwd=work_dir,
+            program=computation.program,
+            facts=facts,
+            out=self.out_dir,
+            grace=self.grace,
+            width=self.width,
+            isolation=computation.isolation,
+            max_jobs_per_worker=computation.max_jobs_per_worker,
+        )
         self._launches += 1
         base = os.path.join(self.run_dir, f"{computation.uid.hex()[:8]}-{self._launches}")
         life = SupervisorLife(self.reactor, computation, setup, base, self.events, self._gone, self.command)

@@ -119,7 +119,8 @@ class NodeService(Service):
             time.monotonic,
             in_thread=lambda function, *args: deferToThreadPool(self._reactor, pool, function, *args),
         )
-        self._launcher = Launcher(self._reactor, state.run, {"dispy_node_name": config.name}, self._steward)
+        facts = {"dispy_node_name": config.name}
+        self._launcher = Launcher(self._reactor, state.run, facts, self._steward, width=config.cpus)
         self._steward.launcher = self._launcher
         self._door = DoorwayServerFactory(
             self._reactor, credential=config.credential, uid=state.uid, role="node", build_link=self._build_link

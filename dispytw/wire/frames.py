@@ -21,7 +21,7 @@ import attrs
 import msgpack
 
 from dispytw.errors import WireError
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt, Body, Inline, Outcome, Stored
 
 #: Bytes of the longest frame: three inline bodies and a traceback, several times over.
 FRAME_LIMIT = 1024 * 1024
@@ -40,6 +40,9 @@ class Setup:
     :param facts: names a job can read: dispy_node_name and so on.
     :param out: directory for results and output above `values.INLINE_LIMIT`; whoever gets their paths deletes them.
     :param grace: seconds between the steps of a cancel (SIGINT, SIGTERM, SIGKILL).
+    :param width: how many jobs may run at the same time; others wait here.
+    :param isolation: ``job`` or ``worker``; see `values.Computation`.
+    :param max_jobs_per_worker: jobs after which a kept worker is replaced, or None.
     """
 
     bundle: str
@@ -48,6 +51,9 @@ class Setup:
     facts: dict[str, str]
     out: str
     grace: float = 2.0
+    width: int = 1
+    isolation: str = JOB
+    max_jobs_per_worker: int | None = None
 
 
 @attrs.frozen
@@ -194,14 +200,34 @@ def _outcome(field: Any) -> Outcome:
     )
 
 
-def _setup(bundle: Any, cwd: Any, program: Any, facts: Any, out: Any, grace: Any) -> Setup:
+def _count(field: Any) -> int:
+    _expect(isinstance(field, int) and field > 0, "no number where one belongs")
+    return int(field)
+
+
+def _setup(
+    bundle: Any, cwd: Any, program: Any, facts: Any, out: Any, grace: Any, width: Any, isolation: Any, most_jobs: Any
+) -> Setup:
     _expect(isinstance(facts, dict), "facts that are none")
-    named = {_text(name): _text(fact) for name, fact in facts.items()}
-    return Setup(_text(bundle), _text(cwd), _optional(_text, program), named, _text(out), _time(grace))
+    _expect(isolation in (JOB, WORKER), "an isolation that is none")
+    return Setup(
+        bundle=_text(bundle),
+        cwd=_text(cwd),
+        program=_optional(_text, program),
+        facts={_text(name): _text(fact) for name, fact in facts.items()},
+        out=_text(out),
+        grace=_time(grace),
+        width=_count(width),
+        isolation=isolation,
+        max_jobs_per_worker=_optional(_count, most_jobs),
+    )
 
 
 _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
-    Setup: lambda f: [1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace],
+    Setup: lambda f: [
+        *(1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace),
+        *(f.width, f.isolation, f.max_jobs_per_worker),
+    ],
     Start: lambda f: [2, _attempt_fields(f.attempt), _body_fields(f.args)],
     Cancel: lambda f: [3, _attempt_fields(f.attempt)],
     Close: lambda f: [4, f.cleanup],

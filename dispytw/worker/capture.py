@@ -65,6 +65,16 @@ class Capture:
         self.clear()
         return body
 
+    def noted(self, body: Body) -> Body:
+        """What somebody else has taken, with a note of what was dropped here meanwhile."""
+        if self._dropped and isinstance(body, Stored):
+            note = _NOTE % self._dropped
+            with open(body.path, "ab") as copy:
+                copy.write(note)
+            body = Stored(body.path, body.size + len(note))
+        self._dropped = 0
+        return body
+
     def tail(self, size: int) -> bytes:
         """The last bytes written."""
         end = self.cut()

@@ -14,6 +14,9 @@ from dispytw.wire.frames import Frame, Raised, Returned
 #: First byte of a payload that is plain msgpack.
 MSGPACK_FORMAT = b"m"
 
+#: Why a job that ran when it was cancelled has ended.
+CANCELLED_REASON = "cancelled while it ran"
+
 
 @attrs.frozen
 class Ending:
@@ -49,7 +52,7 @@ def judge(word: Frame | None, wait_status: int, *, cancelled: bool, program: boo
 
 def _failed(exception: str, cancelled: bool) -> Ending:
     if cancelled:
-        return Ending(CANCELLED, exception=exception, reason="cancelled while it ran")
+        return Ending(CANCELLED, exception=exception, reason=CANCELLED_REASON)
     return Ending(TERMINATED, exception=exception)
 
 

@@ -25,10 +25,11 @@ from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import text_of
 
 #: Seconds between looks at what running jobs have written and said; their ends are noticed at once.
-_LOOK = 0.1
+LOOK = 0.1
 #: Seconds after which an outcome is told although something the job left does not die (a process stuck in the kernel).
-_PATIENCE = 5.0
-_TAIL = 2048
+PATIENCE = 5.0
+#: Bytes of its stderr that are quoted for a job that died without a word.
+TAIL = 2048
 
 
 @attrs.define(eq=False)
@@ -89,7 +90,7 @@ class Jobs:
             slot = self._free.pop() if self._free else self._new_slot()
             pid = descriptors.fork(slot.passing)
         except OSError as error:
-            return self.tell(Ended(attempt, _not_started(error)))
+            return self.tell(Ended(attempt, not_started(error)))
         work = self.work(attempt, args)
         if pid == 0:
             perform(work, slot, supervisor)
@@ -131,7 +132,7 @@ class Jobs:
             for job in dead:
                 self._end(job)
         else:
-            self.timers.after(_PATIENCE, partial(self._give_up, dead))
+            self.timers.after(PATIENCE, partial(self._give_up, dead))
 
     def _new_slot(self) -> Slot:
         return Slot.open(self.out)
@@ -162,7 +163,7 @@ class Jobs:
     def _outcome(self, job: Job) -> Outcome:
         assert job.wait_status is not None
         program = job.work.program is not None
-        tail = "" if job.word else job.slot.stderr.tail(_TAIL).decode("utf-8", "replace")
+        tail = "" if job.word else job.slot.stderr.tail(TAIL).decode("utf-8", "replace")
         ending = judge(job.word, job.wait_status, cancelled=job.cancelled, program=program, stderr_tail=tail)
         path = partial(stored_path, self.out, job.work.attempt)
         if ending.result is None:
@@ -181,7 +182,7 @@ class Jobs:
     def _look_soon(self) -> None:
         if not self._looking:
             self._looking = True
-            self.timers.after(_LOOK, self._look)
+            self.timers.after(LOOK, self._look)
 
     def _look(self) -> None:
         self._looking = False
@@ -193,7 +194,8 @@ class Jobs:
             self._look_soon()
 
 
-def _not_started(error: OSError) -> Outcome:
+def not_started(error: OSError) -> Outcome:
+    """The outcome of an attempt for which no process could be made."""
     return Outcome(TERMINATED, exception=text_of(error), ended=time.time(), reason="its process could not be started")
 
 

@@ -66,7 +66,10 @@ def perform(work: Work, slot: Slot, supervisor: int) -> NoReturn:
     """
     status = 1
     try:
-        _become_worker(slot, supervisor)
+        channel, stdout, stderr = slot.passing
+        become_worker(channel, stdout, stderr, supervisor)
+        os.close(stdout)
+        os.close(stderr)
         status = _perform(work, slot.theirs)
     except BaseException as error:  # a fault of ours: the supervisor quotes it with the exit status
         os.write(2, text_of(error).encode())
@@ -74,19 +77,21 @@ def perform(work: Work, slot: Slot, supervisor: int) -> NoReturn:
         os._exit(status)
 
 
-def _become_worker(slot: Slot, supervisor: int) -> None:
+def become_worker(channel: int, stdout: int, stderr: int, supervisor: int) -> None:
+    """Make this forked process one of its own: session, output, signals.
+
+    :param channel: descriptor on which it will say how it went.
+    :param supervisor: process id of the parent, without which a worker ends.
+    """
     tree.die_with(supervisor)
     tree.adopt_orphans()
     os.setsid()
-    channel, stdout, stderr = slot.passing
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    os.close(stdout)
-    os.close(stderr)
     descriptors.guard(channel)
     _signal.signal(signal.SIGCHLD, _signal.SIG_DFL)
     _reseed()
-    _forget_parents_children()
+    forget_parents_children()
 
 
 def _reseed() -> None:
@@ -96,7 +101,7 @@ def _reseed() -> None:
         numpy_random.seed()
 
 
-def _forget_parents_children() -> None:
+def forget_parents_children() -> None:
     """As multiprocessing does in its own children: processes and finalizers of setup() are not this process's to end."""
     process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
     if process is not None:
@@ -108,12 +113,12 @@ def _forget_parents_children() -> None:
 
 def _perform(work: Work, channel: socket.socket) -> int:
     word = _tried(work)
-    _flush()
+    flush_output()
     if not descriptors.is_ours(channel.fileno()):
         return 1  # closed by the job; or this is a child that the job forked, coming back from the body: it has no word
     channel.sendall(encode(word))
     _end_multiprocessing()
-    _flush()
+    flush_output()
     return 0
 
 
@@ -121,13 +126,13 @@ def _tried(work: Work) -> Frame:
     began = None
     try:
         try:
-            payload = _read(work.args)
+            payload = read_body(work.args)
             if work.program is not None:
                 _execute(work, work.program, payload)
             _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)  # raises when a cancel came before the body
             began = time.time()
             result = work.namespace.perform(payload)
-            return Returned(began, _body(result, stored_path(work.out, work.attempt, "result")))
+            return Returned(began, written_body(result, stored_path(work.out, work.attempt, "result")))
         finally:
             _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
     except BaseException as error:
@@ -159,14 +164,16 @@ def _strings(payload: bytes) -> list[str]:
     return arguments
 
 
-def _read(body: Body) -> bytes:
+def read_body(body: Body) -> bytes:
+    """The bytes of a body, wherever they are."""
     if isinstance(body, Inline):
         return body.data
     with open(body.path, "rb") as stored:
         return stored.read()
 
 
-def _body(payload: bytes, path: str) -> Body:
+def written_body(payload: bytes, path: str) -> Body:
+    """A payload as a body; in a file at ``path`` when it is too long to be carried around."""
     if len(payload) <= INLINE_LIMIT:
         return Inline(payload)
     with open(path, "wb") as stored:
@@ -174,7 +181,8 @@ def _body(payload: bytes, path: str) -> Body:
     return Stored(path, len(payload))
 
 
-def _flush() -> None:
+def flush_output() -> None:
+    """Let what Python has gathered reach descriptors 1 and 2."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

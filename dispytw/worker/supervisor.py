@@ -24,11 +24,12 @@ from typing import Any
 
 import attrs
 
-from dispytw.values import Attempt, Body
+from dispytw.values import WORKER, Attempt, Body
 from dispytw.wire.frames import Cancel, Close, Frame, Ready, Setup, SetupFailed, Start
 from dispytw.worker import descriptors, jobfunctions, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
 from dispytw.worker.jobs import Jobs
+from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.performer import Work
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
@@ -55,7 +56,7 @@ class Supervisor:
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _daemon: DaemonConnection | None = None
     _namespace: Any = None
-    _jobs: Jobs | None = None
+    _jobs: Jobs | KeptJobs | None = None
     _closing: Close | None = None
 
     def run(self) -> int:
@@ -78,6 +79,9 @@ class Supervisor:
 
     def _watch(self, source: Any, call: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, call)
+
+    def _unwatch(self, source: Any) -> None:
+        self._selector.unregister(source)
 
     def _expect_room(self, daemon: DaemonConnection) -> None:
         if daemon.open:
@@ -136,7 +140,13 @@ class Supervisor:
             self._tell(SetupFailed(shortened(failure)))
             self._closing = Close(cleanup=False)
             return
-        self._jobs = Jobs(
+        self._jobs = self._kept_jobs(setup) if setup.isolation == WORKER else self._forked_jobs(setup)
+        gc.collect()
+        gc.freeze()  # a collection in a worker would touch, and so copy, every page of ours
+        self._tell(Ready())
+
+    def _forked_jobs(self, setup: Setup) -> Jobs:
+        return Jobs(
             tell=self._tell,
             timers=self.timers,
             work=partial(_work, setup, self._namespace, _environment(setup)),
@@ -144,9 +154,21 @@ class Supervisor:
             spared=frozenset(tree.children()),
             grace=setup.grace,
         )
-        gc.collect()
-        gc.freeze()  # a collection in a worker would touch, and so copy, every page of ours
-        self._tell(Ready())
+
+    def _kept_jobs(self, setup: Setup) -> KeptJobs:
+        return KeptJobs(
+            tell=self._tell,
+            watch=self._watch,
+            unwatch=self._unwatch,
+            timers=self.timers,
+            namespace=self._namespace,
+            cwd=setup.cwd,
+            out=setup.out,
+            spared=frozenset(tree.children()),
+            grace=setup.grace,
+            width=setup.width,
+            most_jobs=setup.max_jobs_per_worker,
+        )
 
     def _tried(self, setup: Setup) -> str | None:
         """Why the computation cannot be run here, or None."""

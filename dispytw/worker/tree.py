@@ -99,6 +99,11 @@ def reap(pid: int) -> int | None:
     return status
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a child has obeyed SIGSTOP; it may be asked until the child goes on."""
+    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def sweep(spared: Collection[int]) -> bool:
     """Kill and reap every child that is not spared, and what comes up from below it.
 

@@ -30,21 +30,25 @@ MANUAL = [
     *("recover_file", "dest_path", "loglevel", "setup", "cleanup", "pulse_interval", "ping_interval", "reentrant"),
     *("secret", "keyfile", "certfile"),
 ]
+#: What dispytw adds, with the defaults.
+OURS = {"isolation": "job", "max_jobs_per_worker": None}
 
 
 class Parameters(ClusterTestCase):
     """What can be passed, and what is said of mistakes."""
 
     def test_order(self) -> None:
-        """The manual's parameters in the manual's order: a program may pass them by position."""
-        self.assertEqual(MANUAL, list(inspect.signature(JobCluster).parameters))
+        """The manual's parameters in the manual's order: a program may pass them by position. Ours go by name only."""
+        parameters = inspect.signature(JobCluster).parameters.values()
+        self.assertEqual(MANUAL, [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD])
+        self.assertEqual(list(OURS), [each.name for each in parameters if each.kind is each.KEYWORD_ONLY])
 
     def test_defaults(self) -> None:
         """The manual's defaults, where they are not empty lists that calls would share."""
         defaults = {name: parameter.default for name, parameter in inspect.signature(JobCluster).parameters.items()}
         manual = {"port": 51347, "node_port": 51348, "loglevel": logging.WARNING, "cleanup": True, "reentrant": False, "secret": ""}
         none = dict.fromkeys(set(MANUAL) - {"computation", "depends", *manual})
-        self.assertEqual({"computation": inspect.Parameter.empty, "depends": (), **manual, **none}, defaults)
+        self.assertEqual({"computation": inspect.Parameter.empty, "depends": (), **manual, **none, **OURS}, defaults)
 
     def test_wrong_types(self) -> None:
         """A parameter of a wrong type raises TypeError, which names it and says what is wanted; nothing is started."""
@@ -98,6 +102,24 @@ class Parameters(ClusterTestCase):
         """A computation that cannot be sent to nodes is an error where it is made."""
         with self.assertRaisesRegex(ShippingError, "module sys has no Python source"):
             self.cluster(compute, depends=[sys])
+
+    def test_isolation(self) -> None:
+        """Values that make no sense are errors, which name the parameter and what is wanted."""
+        for options, text in (
+            ({"isolation": "process"}, "isolation: wanted 'job' or 'worker', not 'process'"),
+            ({"isolation": None}, "isolation: wanted"),
+            ({"isolation": "worker", "max_jobs_per_worker": 0}, "max_jobs_per_worker: wanted 1 or more, not 0"),
+            ({"max_jobs_per_worker": 5}, "max_jobs_per_worker: goes with isolation='worker' only"),
+        ):
+            with self.assertRaisesRegex(ValueError, text):
+                self.cluster(**options)
+        with self.assertRaisesRegex(TypeError, "max_jobs_per_worker.*True"):
+            self.cluster(isolation="worker", max_jobs_per_worker=True)
+        with self.assertRaisesRegex(ValueError, "isolation: 'worker' keeps a Python process"):
+            self.cluster("/bin/true", isolation="worker")
+        self.cluster(isolation="worker", max_jobs_per_worker=7)
+        computation = self.session.opened[-1][0][0]
+        self.assertEqual(("worker", 7), (computation.isolation, computation.max_jobs_per_worker))
 
     def test_boundaries(self) -> None:
         """The least and the most that are allowed are allowed."""

@@ -13,7 +13,7 @@ import time
 import unittest
 from collections.abc import Callable, Mapping, Sequence
 
-from dispytw.values import Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import JOB, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Start, Started, encode
 from tests.worker.standin import COMMAND
 
@@ -63,7 +63,14 @@ class Driver:
     """A running supervisor, and this process as its daemon."""
 
     def __init__(
-        self, source: str, program: str | None = None, grace: float = 0.3, command: Sequence[str] = COMMAND
+        self,
+        source: str,
+        program: str | None = None,
+        grace: float = 0.3,
+        command: Sequence[str] = COMMAND,
+        width: int = 4,
+        isolation: str = JOB,
+        max_jobs_per_worker: int | None = None,
     ) -> None:
         self.directory = tempfile.mkdtemp(prefix="supervisor-")
         self.work, self.out = self.path("work"), self.path("out")
@@ -73,7 +80,11 @@ class Driver:
         self.frames: list[Frame] = []
         self._decoder = Decoder()
         self._attempts = 0
-        self._setup = Setup(self.path("bundle"), self.work, program, {"dispy_node_name": "here"}, self.out, grace)
+        facts = {"dispy_node_name": "here"}
+        self._setup = Setup(
+            *(self.path("bundle"), self.work, program, facts, self.out, grace),
+            *(width, isolation, max_jobs_per_worker),
+        )
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -1,0 +1,328 @@
+"""The jobs of a supervisor that keeps its workers: who has which job, who is cancelled, and what is known when a worker dies.
+
+A job here *waits*, is *given* to a worker's queue, or *runs* from the moment its worker said `Started`. What is given and not running can
+be taken back at any time (see `dispytw.worker.keptslots`), so an idle worker gets what waits behind a long job, and the death of a
+worker ends one job at most: the others never started, and run elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome
+from dispytw.wire.frames import Ended, Frame, Start, Started
+from dispytw.worker import descriptors, tree
+from dispytw.worker.ending import CANCELLED_REASON, judge
+from dispytw.worker.jobs import LOOK, PATIENCE, TAIL, not_started
+from dispytw.worker.keptperformer import KeptWorker, keep_performing
+from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.performer import Namespace, stored_path
+from dispytw.worker.timers import Timers
+
+#: Seconds of work that a worker may have waiting in its queue, and at most how many jobs that is.
+_AHEAD = 0.005
+_MOST_AHEAD = 64
+
+_UNSENT = "cancelled before it started"
+
+
+@attrs.define(eq=False)
+class Kept:
+    """A kept worker, as its supervisor sees it."""
+
+    slot: KeptSlot
+    pid: int
+    given: dict[Attempt, Body] = attrs.field(factory=dict)
+    running: Attempt | None = None
+    began: float = 0.0
+    cancelled: Attempt | None = None
+    stopping: Attempt | None = None
+    wait_status: int | None = None
+
+    @property
+    def load(self) -> int:
+        """Jobs that it has."""
+        return len(self.given) + (self.running is not None)
+
+
+@attrs.define(eq=False)
+class KeptJobs:
+    """All jobs of one supervisor that keeps its workers.
+
+    :param tell: takes the frames meant for the daemon.
+    :param watch: called with each new worker's socket and what to call when it can be read.
+    :param out: directory for captures and long bodies.
+    :param spared: direct children that setup() left and jobs may use.
+    :param grace: seconds between the steps of a cancel.
+    :param width: how many workers there may be.
+    """
+
+    tell: Callable[[Frame], None]
+    watch: Callable[[socket.socket, Callable[[], None]], None]
+    unwatch: Callable[[socket.socket], None]
+    timers: Timers
+    namespace: Namespace
+    cwd: str
+    out: str
+    spared: frozenset[int]
+    grace: float
+    width: int
+    most_jobs: int | None = None
+    _waiting: dict[Attempt, Body] = attrs.field(factory=dict)
+    _doomed: set[Attempt] = attrs.field(factory=set)
+    _workers: list[Kept] = attrs.field(factory=list)
+    _dead: list[Kept] = attrs.field(factory=list)
+    _free: list[KeptSlot] = attrs.field(factory=list)
+    _mean: float = 1.0
+    _looking: bool = False
+
+    def __len__(self) -> int:
+        return len(self._waiting) + sum(worker.load for worker in (*self._workers, *self._dead))
+
+    # What the daemon wants.
+    def start(self, attempt: Attempt, args: Body) -> None:
+        """Give the attempt to a worker, or let it wait for one."""
+        self._waiting[attempt] = args
+        self._share()
+
+    def recall(self, most: int) -> list[Attempt]:
+        """Give up at most so many attempts that have not started, the last ones first."""
+        self._gather()
+        recalled = [self._waiting.popitem()[0] for _ in range(min(most, len(self._waiting)))]
+        self._share()
+        return recalled
+
+    def cancel(self, attempt: Attempt) -> None:
+        """KeyboardInterrupt, then SIGTERM, then SIGKILL; nothing for an attempt that has ended or is being cancelled."""
+        holder = next((each for each in self._workers if each.running == attempt or attempt in each.given), None)
+        if holder is not None and holder.running != attempt:
+            self._take_back(holder)
+        if attempt in self._waiting:
+            del self._waiting[attempt]
+            self.tell(Ended(attempt, Outcome(CANCELLED, ended=time.time(), reason=_UNSENT)))
+        elif holder is not None and holder.running == attempt:
+            self._interrupt(holder, attempt)
+        elif holder is not None:
+            self._doomed.add(attempt)  # taken, and about to say that it starts
+            holder.slot.name(attempt)
+        self._share()
+
+    def cancel_all(self) -> None:
+        """Cancel every job."""
+        self._gather()
+        for attempt in [*self._waiting, *(a for worker in self._workers for a in (*worker.given, worker.running) if a)]:
+            self.cancel(attempt)
+
+    def kill_all(self) -> None:
+        """End every worker at once, and forget what waits."""
+        self._waiting.clear()
+        for worker in self._workers:
+            worker.cancelled = worker.running
+            tree.signal_group(worker.pid, signal.SIGKILL)
+            tree.kill(worker.pid)
+
+    # Who gets which job.
+    def _share(self) -> None:
+        """Give what waits to workers; and to an idle one what waits behind another's job."""
+        while self._waiting:
+            worker = self._next_worker()
+            if worker is None:
+                return
+            attempt, args = next(iter(self._waiting.items()))
+            if not worker.slot.give(Start(attempt, args)):
+                return
+            worker.given[attempt] = self._waiting.pop(attempt)
+        if any(not worker.load for worker in self._workers):
+            for worker in self._workers:
+                if worker.given and worker.running is not None and self._take_back(worker):
+                    return self._share()
+
+    def _next_worker(self) -> Kept | None:
+        idlest = min(self._workers, key=lambda worker: worker.load, default=None)
+        if (idlest is None or idlest.load) and len(self._workers) + len(self._dead) < self.width:
+            return self._new_worker() or idlest
+        return idlest if idlest is not None and idlest.load <= self._ahead else None
+
+    @property
+    def _ahead(self) -> int:
+        return max(1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
+
+    def _take_back(self, worker: Kept) -> bool:
+        """Let everything that the worker has not taken wait again, in its old order."""
+        back = [start.attempt for start in worker.slot.take_back()]
+        returned = {attempt: worker.given.pop(attempt) for attempt in back if attempt in worker.given}
+        self._waiting = {**returned, **self._waiting}
+        return bool(returned)
+
+    def _gather(self) -> None:
+        for worker in reversed(self._workers):
+            self._take_back(worker)
+
+    def _new_worker(self) -> Kept | None:
+        """A worker more; if there can be none, the first job that waits is told so."""
+        supervisor = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            slot = self._free.pop() if self._free else KeptSlot.open(self.out)
+            pid = descriptors.fork(slot.passing)
+        except OSError as error:
+            if not self._workers and self._waiting:
+                attempt = next(iter(self._waiting))
+                del self._waiting[attempt]
+                self.tell(Ended(attempt, not_started(error)))
+            return None
+        if pid == 0:
+            keep_performing(partial(KeptWorker, self.namespace, slot, self.cwd, self.out, self.most_jobs), slot, supervisor)
+        worker = Kept(slot, pid)
+        self._workers.append(worker)
+        self.watch(slot.ours, partial(self._hear, worker))
+        self._look_soon()
+        return worker
+
+    # What workers say.
+    def _hear(self, worker: Kept) -> None:
+        for frame in worker.slot.hear():
+            if isinstance(frame, Started) and worker.running is None and frame.attempt in worker.given:
+                self._started(worker, frame)
+            elif isinstance(frame, Ended) and frame.attempt == worker.running:
+                self._ended(worker, frame)
+            else:
+                worker.slot.sound = False
+        if not worker.slot.sound and worker.wait_status is None:
+            tree.kill(worker.pid)  # a job has written to our socket: nothing on it can be trusted
+        self._share()
+
+    def _started(self, worker: Kept, frame: Started) -> None:
+        del worker.given[frame.attempt]
+        worker.running, worker.began = frame.attempt, frame.started
+        self.tell(frame)
+        if frame.attempt in self._doomed:
+            self._doomed.discard(frame.attempt)
+            self._interrupt(worker, frame.attempt)
+
+    def _ended(self, worker: Kept, frame: Ended) -> None:
+        outcome = frame.outcome
+        if worker.cancelled == frame.attempt and outcome.status == TERMINATED:
+            outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON)
+        slot = worker.slot
+        outcome = attrs.evolve(outcome, stdout=slot.stdout.noted(outcome.stdout), stderr=slot.stderr.noted(outcome.stderr))
+        worker.running = worker.cancelled = None
+        self._mean += 0.1 * (max(1e-5, time.time() - worker.began) - self._mean)
+        self.tell(Ended(frame.attempt, outcome))
+
+    # Cancelling what runs.
+    def _interrupt(self, worker: Kept, attempt: Attempt) -> None:
+        if worker.cancelled == attempt:
+            return
+        worker.cancelled = attempt
+        self._signal(worker, attempt, signal.SIGINT)
+        self.timers.after(self.grace, partial(self._signal, worker, attempt, signal.SIGTERM))
+        self.timers.after(2 * self.grace, partial(self._force, worker, attempt))
+
+    def _signal(self, worker: Kept, attempt: Attempt, signum: int) -> None:
+        """A signal by name: the worker ignores it if it has another job by then."""
+        if worker.running == attempt and worker.wait_status is None:
+            worker.slot.name(attempt)
+            os.kill(worker.pid, signum)
+
+    def _force(self, worker: Kept, attempt: Attempt) -> None:
+        """Nothing can be named to SIGKILL: the worker is stopped first, then heard, and killed only if the attempt still runs."""
+        if worker.running == attempt and worker.wait_status is None:
+            worker.stopping = attempt
+            os.kill(worker.pid, signal.SIGSTOP)
+
+    def _stopped(self, worker: Kept) -> None:
+        attempt, worker.stopping = worker.stopping, None
+        self._hear(worker)
+        if worker.running == attempt:
+            tree.signal_group(worker.pid, signal.SIGKILL)
+            tree.kill(worker.pid)
+        else:
+            os.kill(worker.pid, signal.SIGCONT)
+
+    # Deaths.
+    def reap(self) -> None:
+        """Look which workers have died or stopped, sweep, and tell the outcomes of the jobs that died with them."""
+        for worker in list(self._workers):
+            worker.wait_status = tree.reap(worker.pid)
+            if worker.wait_status is not None:
+                self._died(worker)
+            elif worker.stopping is not None and tree.is_stopped(worker.pid):
+                self._stopped(worker)
+        if self._sweep_strays():
+            for worker in list(self._dead):
+                self._bury(worker)
+        elif self._dead:
+            self.timers.after(PATIENCE, partial(self._give_up, list(self._dead)))
+
+    def _sweep_strays(self) -> bool:
+        """Orphans of kept workers come up to these; what comes up to us was left by one that died."""
+        return tree.sweep(self.spared.union(worker.pid for worker in self._workers))
+
+    def _died(self, worker: Kept) -> None:
+        self._workers.remove(worker)
+        self._dead.append(worker)
+        self._hear(worker)
+        self.unwatch(worker.slot.ours)
+        self._take_back(worker)
+        self._waiting = {**worker.given, **self._waiting}  # taken, but no body had begun
+        worker.given.clear()
+
+    def _give_up(self, dead: list[Kept]) -> None:
+        for worker in dead:
+            if worker in self._dead:
+                worker.slot.sound = False
+                self._bury(worker)
+
+    def _bury(self, worker: Kept) -> None:
+        self._dead.remove(worker)
+        attempt, worker.running = worker.running, None
+        slot = worker.slot
+        if attempt is not None:
+            self.tell(Ended(attempt, self._outcome(worker, attempt)))
+        slot.renew()
+        if slot.sound:
+            self._free.append(slot)
+        else:
+            slot.close()
+        for doomed in self._doomed.intersection(self._waiting):
+            self._doomed.discard(doomed)
+            self.cancel(doomed)
+        self._share()
+
+    def _outcome(self, worker: Kept, attempt: Attempt) -> Outcome:
+        slot, path = worker.slot, partial(stored_path, self.out, attempt)
+        assert worker.wait_status is not None
+        tail = slot.stderr.tail(TAIL).decode("utf-8", "replace")
+        ending = judge(None, worker.wait_status, cancelled=worker.cancelled == attempt, program=False, stderr_tail=tail)
+        return Outcome(
+            status=ending.status,
+            stdout=slot.stdout.take(path("stdout")),
+            stderr=slot.stderr.take(path("stderr")),
+            exception=ending.exception,
+            started=worker.began,
+            ended=time.time(),
+            reason=ending.reason,
+        )
+
+    def _look_soon(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self.timers.after(LOOK, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        for worker in self._workers:
+            worker.slot.stdout.cut()
+            worker.slot.stderr.cut()
+        if len(self):
+            self._look_soon()

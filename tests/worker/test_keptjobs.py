@@ -1,0 +1,274 @@
+"""Kept workers as their supervisor sees them; the workers' part is played by the test, each in the place of a process that only sleeps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+import unittest
+from functools import partial
+from typing import Any
+
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome
+from dispytw.wire.frames import Ended, Frame, Started, encode
+from dispytw.worker.keptjobs import Kept, KeptJobs
+from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.timers import Timers
+
+EVERY_PYTHON = False
+
+A, B, C, D = (Attempt(letter.encode() * 16, 1) for letter in "ABCD")
+
+
+def sleeper() -> int:
+    """A process that does nothing, and lets nothing but SIGSTOP and SIGKILL disturb it."""
+    ignored = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(30)
+            while True:
+                signal.pause()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ignored)
+    return pid
+
+
+class PlayedJobs(KeptJobs):
+    """Its workers are played by the test."""
+
+    def _new_worker(self) -> Kept | None:
+        slot = self._free.pop() if self._free else KeptSlot.open(self.out)
+        worker = Kept(slot, sleeper())
+        self._workers.append(worker)
+        self.watch(slot.ours, partial(self._hear, worker))
+        return worker
+
+
+class KeptJobsTests(unittest.TestCase):
+    """Who gets which job, and what becomes of it."""
+
+    def setUp(self) -> None:
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.told: list[Frame] = []
+        self.timers = Timers()
+        self.watched: dict[Any, Any] = {}
+        self.jobs = PlayedJobs(
+            tell=self.told.append,
+            watch=self.watched.__setitem__,
+            unwatch=self.watched.__delitem__,
+            timers=self.timers,
+            namespace=None,  # type: ignore[arg-type]
+            cwd=self.directory,
+            out=self.directory,
+            spared=frozenset(),
+            grace=0.0,
+            width=2,
+        )
+        self.addCleanup(self.end)
+
+    def end(self) -> None:
+        """Nobody sleeps any longer."""
+        for worker in self.jobs._workers:
+            os.kill(worker.pid, signal.SIGKILL)
+            os.waitpid(worker.pid, 0)
+            worker.slot.close()
+        for slot in self.jobs._free:
+            slot.close()
+
+    def start(self, *attempts: Attempt) -> None:
+        """The daemon wants these."""
+        for attempt in attempts:
+            self.jobs.start(attempt, Inline(b""))
+
+    def worker(self, position: int) -> Kept:
+        """The worker that was made at this position."""
+        return self.jobs._workers[position]
+
+    def says(self, worker: Kept, *frames: Frame) -> None:
+        """A worker says something, and the supervisor hears it."""
+        worker.slot.theirs.sendall(b"".join(map(encode, frames)))
+        self.watched[worker.slot.ours]()
+
+    def begins(self, worker: Kept) -> Attempt:
+        """A worker takes the next job and begins it."""
+        start = worker.slot.take(wait=False)
+        assert start is not None
+        self.says(worker, Started(start.attempt, time.time()))
+        return start.attempt
+
+    def ends(self, worker: Kept, attempt: Attempt, status: int = FINISHED) -> None:
+        """Its body is over."""
+        self.says(worker, Ended(attempt, Outcome(status)))
+
+    def dies(self, worker: Kept) -> None:
+        """A worker dies."""
+        os.kill(worker.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        self.jobs.reap()
+
+    def ended(self) -> dict[Attempt, Outcome]:
+        """What the daemon was told."""
+        return {frame.attempt: frame.outcome for frame in self.told if isinstance(frame, Ended)}
+
+    def test_two_workers_for_two_jobs(self) -> None:
+        """Each job gets a worker of its own for as long as there may be more workers; the third waits behind one of them."""
+        self.start(A, B, C)
+        self.assertEqual([{A, C}, {B}], [set(worker.given) for worker in self.jobs._workers])
+        self.assertEqual(3, len(self.jobs))
+
+    def test_a_worker_is_kept(self) -> None:
+        """The next job goes to a worker that is there."""
+        self.start(A)
+        self.ends(self.worker(0), self.begins(self.worker(0)))
+        self.start(B)
+        self.assertEqual(1, len(self.jobs._workers))
+        self.assertEqual(B, self.begins(self.worker(0)))
+
+    def test_an_idle_worker_gets_what_waits_behind_a_long_job(self) -> None:
+        """C waits behind A, B ends: C is taken back and given to the other."""
+        self.start(A, B, C)
+        first, second = (self.worker(position) for position in (0, 1))
+        self.begins(first)
+        self.begins(second)
+        long, idle = (first, second) if C in first.given else (second, first)
+        assert idle.running is not None
+        self.ends(idle, idle.running)
+        self.assertEqual(({}, [C]), (long.given, list(idle.given)))
+        self.assertEqual(C, self.begins(idle))
+
+    def test_a_death_costs_the_running_job_only(self) -> None:
+        """Of a hundred jobs in the queues, the one that ran is Terminated; all others are begun by other workers, once each."""
+        attempts = [Attempt(b"%016d" % number, 1) for number in range(100)]
+        self.jobs._mean = 0.0001
+        self.start(*attempts)
+        dying = self.worker(0)
+        marked = self.begins(dying)
+        self.dies(dying)
+        self.assertEqual({marked}, set(self.ended()))
+        self.assertEqual(TERMINATED, self.ended()[marked].status)
+        begun = []
+        while len(self.jobs):
+            for worker in list(self.jobs._workers):
+                if worker.given:
+                    begun.append(self.begins(worker))
+                    self.ends(worker, begun[-1])
+        self.assertEqual(sorted(set(attempts) - {marked}), sorted(begun))
+
+    def test_a_death_between_taking_and_beginning(self) -> None:
+        """A job that was taken and had not begun has not started: it runs elsewhere."""
+        self.start(A)
+        dying = self.worker(0)
+        dying.slot.take(wait=False)
+        self.dies(dying)
+        self.assertEqual({}, self.ended())
+        self.assertEqual(A, self.begins(self.worker(0)))
+
+    def test_cancelled_while_it_waits(self) -> None:
+        """A job that no worker has taken is Cancelled at once, and never begun."""
+        self.start(A, B, C, D)
+        for worker in self.jobs._workers:
+            self.begins(worker)
+        self.jobs.cancel(C)
+        self.assertEqual(CANCELLED, self.ended()[C].status)
+        self.assertEqual("cancelled before it started", self.ended()[C].reason)
+        begun = [start.attempt for worker in self.jobs._workers for start in worker.slot.take_back()]
+        self.assertEqual([D], begun)
+
+    def test_cancelled_after_it_was_taken(self) -> None:
+        """A job that was taken and has not begun is named, and signalled as soon as it says that it starts."""
+        self.start(A)
+        worker = self.worker(0)
+        worker.slot.take(wait=False)
+        self.jobs.cancel(A)
+        self.assertTrue(worker.slot.is_named(A))
+        self.says(worker, Started(A, 1.0))
+        self.assertEqual(A, worker.cancelled)
+        self.ends(worker, A, TERMINATED)
+        self.assertEqual(CANCELLED, self.ended()[A].status)
+
+    def test_a_cancelled_job_that_finishes(self) -> None:
+        """Has Finished, as dispy says; the next job is not thought to be cancelled."""
+        self.start(A)
+        worker = self.worker(0)
+        self.begins(worker)
+        self.jobs.cancel(A)
+        self.ends(worker, A)
+        self.start(B)
+        self.begins(worker)
+        self.ends(worker, B, TERMINATED)
+        self.assertEqual((FINISHED, TERMINATED), (self.ended()[A].status, self.ended()[B].status))
+
+    def stops(self, worker: Kept) -> None:
+        """The last step of a cancel has come, and the worker has been stopped."""
+        self.timers.run()
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def test_the_last_step_of_a_cancel(self) -> None:
+        """A job that ignores everything is killed with its worker."""
+        self.start(A)
+        worker = self.worker(0)
+        self.begins(worker)
+        self.jobs.cancel(A)
+        self.stops(worker)
+        self.jobs.reap()
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        self.jobs.reap()
+        self.assertEqual(CANCELLED, self.ended()[A].status)
+
+    def test_a_last_step_that_comes_late(self) -> None:
+        """The job has ended and another one begun while the worker was being stopped: it goes on."""
+        self.start(A)
+        worker = self.worker(0)
+        self.begins(worker)
+        self.jobs.cancel(A)
+        self.stops(worker)
+        self.jobs.start(B, Inline(b""))
+        self.jobs.width = 1
+        worker.given.setdefault(B, Inline(b""))
+        worker.slot.theirs.sendall(encode(Ended(A, Outcome(FINISHED))) + encode(Started(B, 1.0)))
+        self.jobs.reap()
+        os.waitid(os.P_PID, worker.pid, os.WCONTINUED)
+        self.assertEqual(B, worker.running)
+        self.assertEqual(FINISHED, self.ended()[A].status)
+
+    def test_recalled(self) -> None:
+        """What has not begun can be given up, the last ones first; what was not asked for stays."""
+        self.start(A, B, C, D)
+        for worker in self.jobs._workers:
+            self.begins(worker)
+        self.assertEqual([D], self.jobs.recall(1))
+        self.assertEqual([C], self.jobs.recall(5))
+        self.assertEqual(2, len(self.jobs))
+
+    def test_nonsense(self) -> None:
+        """A worker whose socket carries what no worker says is ended, and its job with it."""
+        self.start(A)
+        worker = self.worker(0)
+        self.begins(worker)
+        self.says(worker, Ended(B, Outcome(FINISHED)))
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        self.jobs.reap()
+        self.assertEqual({A}, set(self.ended()))
+        self.assertEqual(TERMINATED, self.ended()[A].status)
+
+    def test_an_outcome_that_was_never_begun(self) -> None:
+        """A worker cannot end a job that it has not begun."""
+        self.start(A)
+        self.says(self.worker(0), Ended(A, Outcome(FINISHED)))
+        self.assertEqual({}, self.ended())
+        self.assertFalse(self.worker(0).slot.sound)
+
+    def test_cancel_all(self) -> None:
+        """Whatever waits is Cancelled, whatever runs is being cancelled."""
+        self.start(A, B, C)
+        for worker in self.jobs._workers:
+            self.begins(worker)
+        self.jobs.cancel_all()
+        self.assertEqual({C}, set(self.ended()))
+        self.assertEqual({A, B}, {worker.cancelled for worker in self.jobs._workers})
+

@@ -1,0 +1,254 @@
+"""Kept workers, real ones: every death is an outcome, nothing of one job reaches the next, and a late signal means nobody."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
+from dispytw.wire.frames import Ended, Ready
+from tests.worker.driving import DEADLINE, PRELUDE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
+
+EVERY_PYTHON = False
+
+SOURCE = """
+import ctypes, signal, subprocess, threading
+seen = []
+def say(word):
+    with open(os.path.join(dispy_job_path, "said"), "a") as said: said.write(f"{word}\\n")
+def pid(): return os.getpid()
+def remembers(word): seen.append(word); return list(seen)
+def prints(text): print(text); os.write(2, text.encode() + b"!"); return text
+def much(): os.write(1, b"x" * (9 << 20)); return "much"
+def large(): return "r" * 100_000
+def raises(): raise ValueError("no")
+def recurses(): return recurses()
+def sys_exit(): sys.exit(3)
+def exits(): os._exit(7)
+def segfaults(): ctypes.string_at(0)
+def killed(): os.kill(os.getpid(), signal.SIGKILL)
+def unpicklable(): return lambda: 0
+def sleeps(): say("ready"); time.sleep(600)
+def waits():
+    say("ready")
+    with open(os.path.join(dispy_job_path, "go")) as go: return go.read()
+def catches():
+    try: sleeps()
+    except KeyboardInterrupt: return os.getpid()
+def ignores():
+    for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, signal.SIG_IGN)
+    sleeps()
+def terminated():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sleeps()
+def changes():
+    os.chdir("/"); signal.signal(signal.SIGINT, signal.SIG_IGN); os.close(1)
+    return os.getcwd()
+def where(): print("heard"); return os.getcwd(), signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+def leaves_child():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    return child.pid
+def leaves_orphan():
+    heard, said = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        orphan = os.fork()
+        if orphan: os.write(said, b"%d" % orphan); os._exit(0)
+        time.sleep(600)
+    os.wait()
+    return int(os.read(heard, 20))
+def forks_and_returns():
+    if os.fork() == 0: return "child"
+    return "parent"
+def closes_everything(): os.closerange(3, 256); return "closed"
+"""
+
+
+class KeptWorkerTests(SupervisorTestCase):
+    """One supervisor of two kept workers, or of one."""
+
+    def driver_of(self, width: int = 1, most_jobs: int | None = None) -> Driver:
+        driver = Driver(PRELUDE + SOURCE, width=width, isolation="worker", max_jobs_per_worker=most_jobs)
+        self.addCleanup(driver.stop)
+        for name in ("said", "go"):
+            os.mkfifo(os.path.join(driver.work, name))
+        driver.start().hear_a(Ready)
+        return driver
+
+    def returned(self, outcome: Outcome) -> object:
+        """What a job returned that has Finished."""
+        self.assertEqual((FINISHED, None), (outcome.status, outcome.exception))
+        return opened(outcome.result)
+
+    def begun(self, driver: Driver, name: str) -> Attempt:
+        """A job that is in its body."""
+        attempt = driver.begin(name)
+        self.assertEqual("ready", word_from(os.path.join(driver.work, "said")))
+        return attempt
+
+    def test_job_after_job(self) -> None:
+        """One process runs them all; what one leaves in memory the next one finds."""
+        driver = self.driver_of()
+        self.assertEqual(self.returned(driver.run("pid")), self.returned(driver.run("pid")))
+        self.returned(driver.run("remembers", "a"))
+        self.assertEqual(["a", "b"], self.returned(driver.run("remembers", "b")))
+
+    def test_max_jobs_per_worker(self) -> None:
+        """A worker that has run so many is replaced; the queue behind it goes to the next."""
+        driver = self.driver_of(most_jobs=3)
+        attempts = [driver.begin("pid") for _ in range(9)]
+        pids = [self.returned(driver.outcome(attempt)) for attempt in attempts]
+        self.assertEqual([3, 3, 3], [pids.count(pid) for pid in dict.fromkeys(pids)])
+
+    def test_output_of_each_job(self) -> None:
+        """What each job wrote, and nothing of its neighbours', however fast they follow each other."""
+        driver = self.driver_of()
+        attempts = {driver.begin("prints", f"text {number}"): f"text {number}" for number in range(50)}
+        for attempt, text in attempts.items():
+            outcome = driver.outcome(attempt)
+            self.assertEqual((f"{text}\n".encode(), f"{text}!".encode()), (content(outcome.stdout), content(outcome.stderr)))
+
+    def test_much_output(self) -> None:
+        """Above the cap it is cut, with a note; a large result comes in a file; the next job has neither."""
+        driver = self.driver_of()
+        outcome = driver.run("much")
+        self.assertRegex(content(outcome.stdout), rb"(?s)\Ax{8388608}\n\[at least \d+ bytes .*dropped\]\n\Z")
+        self.assertEqual("r" * 100_000, self.returned(driver.run("large")))
+        self.assertEqual(b"", content(driver.run("pid").stdout))
+
+    def test_every_death(self) -> None:
+        """An outcome at once, and the next job runs."""
+        for name, text in {
+            "raises": "ValueError: no",
+            "recurses": "RecursionError",
+            "sys_exit": "SystemExit: 3",
+            "exits": "exited with status 7 without a result",
+            "segfaults": "signal 11 (SIGSEGV)",
+            "killed": "signal 9 (SIGKILL)",
+            "unpicklable": "cannot be",
+        }.items():
+            with self.subTest(name):
+                driver = self.driver_of()
+                begun = time.monotonic()
+                outcome = driver.run(name)
+                self.assertLess(time.monotonic() - begun, 1.0)
+                self.assertEqual((TERMINATED, None), (outcome.status, outcome.result))
+                self.assertIn(text, outcome.exception or "")
+                self.returned(driver.run("pid"))
+
+    def test_arguments_that_cannot_be_opened(self) -> None:
+        """Is an outcome too."""
+        driver = self.driver_of()
+        self.assertEqual(TERMINATED, driver.run(body=Inline(b"nonsense")).status)
+        outcome = driver.run(body=Stored(driver.path("nowhere"), 5))
+        self.assertEqual((TERMINATED, None), (outcome.status, outcome.started))
+        self.returned(driver.run("pid"))
+
+    def test_a_death_in_a_batch(self) -> None:
+        """A worker that dies among a hundred short jobs costs the one that it died of; the others run, once each."""
+        driver = self.driver_of(width=2)
+        attempts = {driver.begin("killed" if number == 50 else "pid"): number for number in range(100)}
+        ends = {number: driver.outcome(attempt) for attempt, number in attempts.items()}
+        self.assertEqual([50], [number for number, outcome in ends.items() if outcome.status != FINISHED])
+        self.assertEqual(3, len({opened(outcome.result) for outcome in ends.values() if outcome.result is not None}))
+
+    def cancelled(self, name: str) -> tuple[Outcome, float]:
+        """A job that is cancelled in its body, and how long that took; the next one runs."""
+        driver = self.driver_of()
+        attempt = self.begun(driver, name)
+        begun = time.monotonic()
+        driver.cancel(attempt)
+        outcome = driver.outcome(attempt)
+        took = time.monotonic() - begun
+        self.returned(driver.run("pid"))
+        return outcome, took
+
+    def test_cancelled(self) -> None:
+        """KeyboardInterrupt first, then SIGTERM, then SIGKILL."""
+        for name, text, least in (("sleeps", "KeyboardInterrupt", 0.0), ("terminated", "SIGTERM", 0.3), ("ignores", "SIGKILL", 0.6)):
+            with self.subTest(name):
+                outcome, took = self.cancelled(name)
+                self.assertEqual((CANCELLED, "cancelled while it ran"), (outcome.status, outcome.reason))
+                self.assertIn(text, outcome.exception or "")
+                self.assertGreaterEqual(took, least)
+
+    def test_cancelled_and_finished(self) -> None:
+        """A job that catches the KeyboardInterrupt and returns has Finished, and its worker is kept."""
+        driver = self.driver_of()
+        attempt = self.begun(driver, "catches")
+        driver.cancel(attempt)
+        self.assertEqual(self.returned(driver.outcome(attempt)), self.returned(driver.run("pid")))
+
+    def test_cancelled_in_the_queue(self) -> None:
+        """A job behind another one ends at once; the one that runs does not notice."""
+        driver = self.driver_of()
+        running = self.begun(driver, "waits")
+        waiting = driver.begin("pid")
+        driver.cancel(waiting)
+        outcome = driver.outcome(waiting)
+        self.assertEqual((CANCELLED, None, "cancelled before it started"), (outcome.status, outcome.started, outcome.reason))
+        self.go(driver)
+        self.assertEqual("on", self.returned(driver.outcome(running)))
+
+    def go(self, driver: Driver) -> None:
+        """Let a job that waits go on."""
+        with open(os.path.join(driver.work, "go"), "w") as go:
+            go.write("on")
+
+    def test_a_late_signal_hits_nobody(self) -> None:
+        """SIGINT and SIGTERM that were meant for a job which is over do nothing to the next one in the same worker."""
+        driver = self.driver_of()
+        first = self.begun(driver, "catches")
+        driver.cancel(first)
+        pid = self.returned(driver.outcome(first))
+        assert isinstance(pid, int)
+        second = self.begun(driver, "waits")
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+        self.go(driver)
+        self.assertEqual("on", self.returned(driver.outcome(second)))
+        self.assertEqual(pid, self.returned(driver.run("pid")))
+
+    def test_what_a_job_changes(self) -> None:
+        """Directory, signal handlers and descriptors are as they should be for the next job."""
+        driver = self.driver_of()
+        self.returned(driver.run("changes"))
+        outcome = driver.run("where")
+        self.assertEqual((os.path.realpath(driver.work), True), self.returned(outcome))
+        self.assertEqual(b"heard\n", content(outcome.stdout))
+
+    def test_what_a_job_leaves_running(self) -> None:
+        """Children are gone when the job's outcome comes, also one that left session and parent."""
+        driver = self.driver_of()
+        for name in ("leaves_child", "leaves_orphan"):
+            with self.subTest(name):
+                child = self.returned(driver.run(name))
+                assert isinstance(child, int)
+                self.assertFalse(is_alive(child))
+        self.returned(driver.run("pid"))
+
+    def test_a_child_that_comes_back(self) -> None:
+        """A process forked in the body that returns from it says nothing; the job's own result arrives, once."""
+        driver = self.driver_of()
+        self.assertEqual("parent", self.returned(driver.run("forks_and_returns")))
+        self.returned(driver.run("pid"))
+        self.assertEqual([], [frame for frame in driver.frames if isinstance(frame, Ended)])
+
+    def test_a_job_that_closes_everything(self) -> None:
+        """Cannot say how it went; the next one runs."""
+        driver = self.driver_of()
+        outcome = driver.run("closes_everything")
+        self.assertEqual(TERMINATED, outcome.status)
+        self.returned(driver.run("pid"))
+
+    def test_a_supervisor_that_is_left_alone(self) -> None:
+        """Takes its workers with it."""
+        driver = self.driver_of()
+        pid = self.returned(driver.run("pid"))
+        self.begun(driver, "sleeps")
+        watched = os.pidfd_open(pid)  # type: ignore[arg-type]
+        self.addCleanup(os.close, watched)
+        driver.socket.close()
+        self.assertTrue(select.select([watched], [], [], DEADLINE)[0])
