@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -30,6 +30,9 @@ class JobEvents(Protocol):
 
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
         """A job has ended."""
+
+    def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        """Jobs had not started, and will not."""
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         """A supervisor is gone."""
@@ -64,12 +67,13 @@ class _Running:
 class MemoryLauncher:
     """The supervisors of one node. A job's body is the seconds that it takes, as text.
 
-    They go on while the node's daemon is suspended, and end with it when it is killed.
+    They go on while the node's daemon is suspended, and end with it when it is killed. Jobs beyond a supervisor's width wait.
 
     :param world: true time.
     :param process: the daemon, which is told.
     :param wall: wall time, seconds.
     :param events: the steward.
+    :param width: how many jobs of one computation run at the same time.
     :param body_began: called with each attempt whose body begins.
     :param body_ended: called with each attempt whose body has begun and is over, and its outcome.
     :ivar setup_text: why setup() fails from now on, or empty.
@@ -83,6 +87,7 @@ class MemoryLauncher:
         process: MemoryProcess,
         wall: Callable[[], float],
         events: JobEvents,
+        width: int,
         body_began: Callable[[Attempt], None],
         body_ended: Callable[[Attempt, Outcome | None], None],
     ) -> None:
@@ -90,6 +95,8 @@ class MemoryLauncher:
         self._process = process
         self._wall = wall
         self._events = events
+        self._width = width
+        self._waiting: dict[Attempt, tuple[bytes, float]] = {}
         self._body_began = body_began
         self._body_ended = body_ended
         self._jobs: dict[Attempt, _Running] = {}
@@ -116,8 +123,24 @@ class MemoryLauncher:
         for attempt, body in attempts:
             assert isinstance(body, Inline)
             if computation in self._supervisors:
-                call = self._world.callLater(self.starting, self._begin, attempt, float(body.data or b"0"))
+                self._waiting[attempt] = (computation, float(body.data or b"0"))
+        self._fill()
+
+    def _fill(self) -> None:
+        for attempt, (computation, duration) in list(self._waiting.items()):
+            if sum(running.computation == computation for running in self._jobs.values()) < self._width:
+                del self._waiting[attempt]
+                call = self._world.callLater(self.starting, self._begin, attempt, duration)
                 self._jobs[attempt] = _Running(computation, call)
+
+    def recall(self, computation: bytes, most: int) -> None:
+        """Those that wait are given back, the last ones first."""
+        waiting = [attempt for attempt, (owner, _) in self._waiting.items() if owner == computation]
+        back = waiting[::-1][:most]
+        for attempt in back:
+            del self._waiting[attempt]
+        if computation in self._supervisors:
+            self._tell(self._events.jobs_given_back, computation, back)
 
     def _begin(self, attempt: Attempt, duration: float) -> None:
         running = self._jobs[attempt]
@@ -132,9 +155,13 @@ class MemoryLauncher:
         if running.began is not None:
             self._body_ended(attempt, outcome)
         self._tell(self._events.job_ended, running.computation, attempt, outcome)
+        self._fill()
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
-        """The job ends a little later."""
+        """The job ends a little later; at once if it waits."""
+        if self._waiting.pop(attempt, None) is not None:
+            self._tell(self._events.job_ended, computation, attempt, Outcome(CANCELLED, ended=self._wall()))
+            return
         running = self._jobs.get(attempt)
         if running is not None and not running.cancelled:
             running.cancelled = True
@@ -148,9 +175,10 @@ class MemoryLauncher:
 
     def close(self, computation: bytes, run_cleanup: bool = True) -> None:
         """Its jobs are cancelled; then cleanup(), which takes no time."""
-        for attempt, running in list(self._jobs.items()):
-            if running.computation == computation:
-                self.cancel(computation, attempt)
+        owners = {attempt: running.computation for attempt, running in self._jobs.items()}
+        owners.update((attempt, owner) for attempt, (owner, _) in self._waiting.items())
+        for attempt in [attempt for attempt, owner in owners.items() if owner == computation]:
+            self.cancel(computation, attempt)
         self._world.callLater(2 * self.cancelling, self.kill_supervisor, computation, "")
 
     def kill_supervisor(self, computation: bytes, text: str = "killed by signal 9 (SIGKILL)") -> None:
@@ -160,6 +188,7 @@ class MemoryLauncher:
             self._gone(computation, text)
 
     def _forget_jobs(self, computation: bytes) -> None:
+        self._waiting = {attempt: pair for attempt, pair in self._waiting.items() if pair[0] != computation}
         for attempt, running in list(self._jobs.items()):
             if running.computation == computation:
                 running.call.cancel()
@@ -185,7 +214,7 @@ class MemoryLauncher:
     @property
     def attempts(self) -> list[Attempt]:
         """All attempts that are here."""
-        return list(self._jobs)
+        return [*self._jobs, *self._waiting]
 
     @property
     def computations(self) -> list[bytes]:

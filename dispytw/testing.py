@@ -74,7 +74,8 @@ class MemoryNode:
         self.bench = Bench(self.facts, self._zombie_interval)
         self.steward = Steward(self.bench, MemoryFiles(), self.process, house.now)
         self.launcher = MemoryLauncher(
-            house.clock, self.process, house.wall, self.steward, partial(house.body_began, self), house.body_ended
+            *(house.clock, self.process, house.wall, self.steward, self.cpus),
+            *(partial(house.body_began, self), house.body_ended),
         )
         self.steward.launcher = self.launcher
         self.launcher.starting, self.launcher.cancelling = self.starting, self.cancelling

@@ -22,6 +22,9 @@ FINISHED = 11
 #: The statuses that end a job; it gets exactly one of them, once.
 TERMINAL = frozenset({CANCELLED, TERMINATED, ABANDONED, FINISHED})
 
+#: Attempts that may wait on a node behind each slot, when all slots are one computation's.
+MOST_PARKED = 100
+
 #: How a computation's jobs are kept apart: each in a process of its own, or one after another in workers that are kept.
 JOB = "job"
 WORKER = "worker"

@@ -2,7 +2,8 @@
 
 Every method is an event, every return value a list of orders (`dispytw.node.orders`). ``now`` is monotonic seconds, an argument.
 
-- Never more attempts than slots: what does not fit is refused, and a refused attempt never started.
+- Never more attempts run than there are slots: what does not fit is refused, and a refused attempt never started. A few more may wait
+  when all of them are one computation's.
 - An outcome is owed until the client says that it has it.
 - One client at a time holds the node: from its first computation until the last one is removed. Others are turned away with a
   name, and told when the node is free.
@@ -10,107 +11,58 @@ Every method is an event, every return value a list of orders (`dispytw.node.ord
 
 from __future__ import annotations
 
-import enum
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-import attrs
-
 from dispytw.errors import NodeHeldError, RefusedError
+from dispytw.node.entries import Client, EndedAttempts, Opened, Placed, Stage
 from dispytw.node.orders import (
     End,
     Forget,
     Launch,
     Order,
+    Recall,
     Remove,
     Start,
     Stop,
     TellEnded,
     TellFailed,
     TellFreed,
+    TellGivenBack,
     TellReady,
     TellStarted,
 )
-from dispytw.values import CANCELLED, TERMINATED, Attempt, Computation, NodeFacts, Outcome
+from dispytw.values import CANCELLED, MOST_PARKED, TERMINATED, Attempt, Computation, NodeFacts, Outcome
 from dispytw.wire.records import ENDED, HANDED, NEVER_STARTED, RUNNING, UNKNOWN
 
 #: Seconds after which a client that went without a word, and has no job running here, loses its hold.
 HOLD = 60.0
-#: Attempts that are remembered after their outcomes have been forgotten: acknowledged ones, and as many that were given up.
-_REMEMBERED = 10_000
-
-
-class Stage(enum.Enum):
-    """How far a computation has come here."""
-
-    FETCHING = "fetching"
-    LAUNCHING = "launching"
-    READY = "ready"
-    FAILED = "failed"
-    CLOSING = "closing"
-
-
-@attrs.define(eq=False)
-class _Client:
-    uid: bytes
-    name: str
-    gone_since: float | None = None
-
-
-@attrs.define(eq=False)
-class _Opened:
-    computation: Computation
-    client: bytes
-    stage: Stage = Stage.FETCHING
-    generation: int = 0
-    text: str = ""
-    launched: bool = False
-
-
-@attrs.define(eq=False)
-class _Placed:
-    client: bytes
-    computation: bytes
-    word: str = HANDED
-    started: float = 0.0
-    cancelled: bool = False
-    outcome: Outcome | None = None
-
-
-class _Ended(OrderedDict[Attempt, None]):
-    """Attempts whose outcomes have been forgotten: an old request for one starts nothing, and none is said never to have started."""
-
-    def remember(self, attempt: Attempt) -> None:
-        """One more; the oldest goes when there are too many."""
-        self[attempt] = None
-        if len(self) > _REMEMBERED:
-            self.popitem(last=False)
-
 
 class Bench:
     """The node's state.
 
     :param facts: what the node says of itself; ``cpus`` is the number of slots.
     :param zombie_interval: seconds for which jobs of a silent client may go on.
+    :param parked: attempts that may wait behind each slot, when all slots are one computation's.
     """
 
-    def __init__(self, facts: NodeFacts, zombie_interval: float = 3600.0) -> None:
+    def __init__(self, facts: NodeFacts, zombie_interval: float = 3600.0, parked: int = MOST_PARKED) -> None:
         self.facts = facts
+        self._parked = parked
         self.zombie_interval = zombie_interval
         self.holder: bytes | None = None
         self.stopping = False
-        self._clients: dict[bytes, _Client] = {}
-        self._opened: dict[bytes, _Opened] = {}
-        self._placed: dict[Attempt, _Placed] = {}
+        self._clients: dict[bytes, Client] = {}
+        self._opened: dict[bytes, Opened] = {}
+        self._placed: dict[Attempt, Placed] = {}
         self._waiting: dict[bytes, None] = {}
-        self._acknowledged = _Ended()
-        self._given_up = _Ended()
+        self._acknowledged = EndedAttempts()
+        self._given_up = EndedAttempts()
         self._generation = facts.incarnation << 20
 
     # Clients.
     def connected(self, client: bytes, name: str) -> list[Order]:
         """A client's link is open."""
-        self._clients[client] = _Client(client, name)
+        self._clients[client] = Client(client, name)
         return []
 
     def disconnected(self, client: bytes, now: float) -> list[Order]:
@@ -139,7 +91,7 @@ class Bench:
         """
         self._admit(client, computation)
         self.holder = client
-        opened = self._opened.setdefault(computation.uid, _Opened(computation, client))
+        opened = self._opened.setdefault(computation.uid, Opened(computation, client))
         if opened.stage is Stage.CLOSING:
             self._waiting[client] = None
             raise NodeHeldError("still ending what it ran here before")
@@ -205,7 +157,7 @@ class Bench:
             orders += [Remove(computation), failed]
         return orders
 
-    def _ended_with_supervisor(self, attempt: Attempt, placed: _Placed, stage: Stage, text: str) -> list[Order]:
+    def _ended_with_supervisor(self, attempt: Attempt, placed: Placed, stage: Stage, text: str) -> list[Order]:
         wanted = placed.cancelled or stage is Stage.CLOSING
         status = CANCELLED if wanted else TERMINATED
         exception = None if wanted else f"the job's supervisor ended: {text}"
@@ -266,16 +218,20 @@ class Bench:
             return [], [(attempt, "the computation is not ready here") for attempt in attempts if not self._knows(attempt)]
         taken: list[Attempt] = []
         refused: list[tuple[Attempt, str]] = []
-        free = self.facts.cpus - self.busy()
+        free = self.facts.cpus * (1 + self._parked * self._has_it_alone(computation)) - self.busy()
         for attempt in attempts:
             if self._knows(attempt):
                 continue
             if self.stopping or len(taken) >= free:
                 refused.append((attempt, "the node is being stopped" if self.stopping else "no free slot"))
                 continue
-            self._placed[attempt] = _Placed(client, computation)
+            self._placed[attempt] = Placed(client, computation)
             taken.append(attempt)
         return ([Start(computation, tuple(taken))] if taken else []), refused
+
+    def _has_it_alone(self, computation: bytes) -> bool:
+        """Whether all slots are this computation's: then its supervisor sees to it that no more run than there are slots."""
+        return all(placed.computation == computation for placed in self._placed.values() if placed.outcome is None)
 
     def _knows(self, attempt: Attempt) -> bool:
         return attempt in self._placed or attempt in self._acknowledged or attempt in self._given_up
@@ -319,6 +275,27 @@ class Bench:
             return []
         placed.cancelled = True
         return [Stop(placed.computation, attempt)]
+
+    def recalled(self, client: bytes, computation: bytes, most: int) -> list[Order]:
+        """The client has a use for attempts that have not started here."""
+        opened = self._opened.get(computation)
+        if opened is None or opened.client != client or opened.stage is not Stage.READY:
+            return [TellGivenBack(client, ())]
+        return [Recall(computation, most)]
+
+    def given_back(self, computation: bytes, attempts: Iterable[Attempt]) -> list[Order]:
+        """A supervisor has given up attempts that it had not started."""
+        opened = self._opened.get(computation)
+        if opened is None:
+            return []
+        back = [attempt for attempt in attempts if self._waits(attempt, computation)]
+        for attempt in back:
+            del self._placed[attempt]
+        return [TellGivenBack(opened.client, tuple(back))]
+
+    def _waits(self, attempt: Attempt, computation: bytes) -> bool:
+        placed = self._placed.get(attempt)
+        return placed is not None and placed.computation == computation and placed.word == HANDED and placed.outcome is None
 
     def reconciled(
         self, client: bytes, attempts: Iterable[tuple[Attempt, int]]

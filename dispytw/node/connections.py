@@ -139,29 +139,34 @@ class ConnectionFromScheduler(StreamingLink):
         self._steward.cancel_jobs(self.client, [attempt_from(record) for record in attempts])
         return {}
 
+    @ask.RecallJobs.responder
+    def recall_jobs(self, computation: bytes, most: int) -> dict[str, Any]:
+        self._steward.recall_jobs(self.client, computation, max(1, most))
+        return {}
+
     @tell.Heartbeat.responder
     def heartbeat(self) -> dict[str, Any]:
         return {}
 
     # What the steward tells.
     def send_body(self, body: Body) -> Deferred[bytes]:
-        """See `dispytw.node.steward.ClientLink`."""
+        """See `dispytw.node.neighbours.ClientLink`."""
         return self.streams.send(body)
 
     def tell_ready(self, computation: bytes, generation: int) -> Deferred[Any]:
-        """See `dispytw.node.steward.ClientLink`."""
+        """See `dispytw.node.neighbours.ClientLink`."""
         return self.tell(tell.ComputationReady, computation=computation, generation=generation)
 
     def tell_failed(self, computation: bytes, generation: int, text: str) -> Deferred[Any]:
-        """See `dispytw.node.steward.ClientLink`."""
+        """See `dispytw.node.neighbours.ClientLink`."""
         return self.tell(tell.ComputationFailed, computation=computation, generation=generation, text=text[-30_000:])
 
     def tell_started(self, jobs: Sequence[tuple[Attempt, float]]) -> Deferred[Any]:
-        """See `dispytw.node.steward.ClientLink`."""
+        """See `dispytw.node.neighbours.ClientLink`."""
         return self.tell(tell.JobsStarted, jobs=[[attempt.job, attempt.number, wall] for attempt, wall in jobs])
 
     def tell_ended(self, jobs: Sequence[tuple[Attempt, Outcome]], streams: dict[str, bytes]) -> list[Deferred[list[Attempt]]]:
-        """See `dispytw.node.steward.ClientLink`; more than fits one box goes in several."""
+        """See `dispytw.node.neighbours.ClientLink`; more than fits one box goes in several."""
         told = []
         for batch in _batches(jobs):
             records = [[attempt.job, attempt.number, outcome_record(outcome, streams)] for attempt, outcome in batch]
@@ -169,8 +174,12 @@ class ConnectionFromScheduler(StreamingLink):
             told.append(self.tell(tell.JobsEnded, jobs=records).addCallback(_kept, attempts))
         return told
 
+    def tell_given_back(self, attempts: Sequence[Attempt]) -> Deferred[Any]:
+        """See `dispytw.node.neighbours.ClientLink`."""
+        return self.tell(tell.JobsGivenBack, jobs=[[attempt.job, attempt.number] for attempt in attempts])
+
     def tell_freed(self) -> Deferred[Any]:
-        """See `dispytw.node.steward.ClientLink`."""
+        """See `dispytw.node.neighbours.ClientLink`."""
         return self.tell(tell.NodeFreed)
 
 

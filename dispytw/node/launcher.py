@@ -19,7 +19,7 @@ from dispytw.node.leftovers import sweep_leftovers
 from dispytw.node.supervision import LauncherEvents, SupervisorLife
 from dispytw.node.supervisorlink import SUPERVISOR
 from dispytw.values import Attempt, Body, Computation
-from dispytw.wire.frames import Cancel, Setup, Start
+from dispytw.wire.frames import Cancel, Recall, Setup, Start
 
 __all__ = ["Launcher", "LauncherEvents", "sweep_leftovers"]
 
@@ -101,6 +101,11 @@ class Launcher:
         """KeyboardInterrupt in the job, then SIGTERM, then SIGKILL to all of it; nothing for what has ended."""
         if computation in self._lives:
             self._lives[computation].send([Cancel(attempt)])
+
+    def recall(self, computation: bytes, most: int) -> None:
+        """Get at most so many attempts back that have not started; told by `jobs_given_back`, also when there are none."""
+        if computation in self._lives:
+            self._lives[computation].send([Recall(most)])
 
     def close(self, computation: bytes, run_cleanup: bool = True) -> None:
         """Cancel the computation's jobs, run its cleanup() if wanted, and end its supervisor."""

@@ -33,6 +33,14 @@ class Stop:
 
 
 @attrs.frozen
+class Recall:
+    """Get at most so many attempts back from the computation's supervisor that have not started."""
+
+    computation: bytes
+    most: int
+
+
+@attrs.frozen
 class End:
     """Run cleanup() and end the supervisor, and whatever jobs it has left."""
 
@@ -92,6 +100,14 @@ class TellEnded:
 
 
 @attrs.frozen
+class TellGivenBack:
+    """Tell the client that attempts never started, and never will here: the answer to its recall."""
+
+    client: bytes
+    attempts: tuple[Attempt, ...]
+
+
+@attrs.frozen
 class TellFreed:
     """Tell a client that was turned away that it may try again."""
 
@@ -99,5 +115,17 @@ class TellFreed:
 
 
 Order = Union[
-    Launch, Start, Stop, End, Remove, Forget, TellReady, TellFailed, TellStarted, TellEnded, TellFreed
+    Launch,
+    Start,
+    Stop,
+    Recall,
+    End,
+    Remove,
+    Forget,
+    TellReady,
+    TellFailed,
+    TellStarted,
+    TellEnded,
+    TellGivenBack,
+    TellFreed,
 ]

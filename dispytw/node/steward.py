@@ -6,10 +6,11 @@ handed over, gathers what is told in one reactor turn into one batch for each cl
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred, maybeDeferred
@@ -19,85 +20,31 @@ from twisted.logger import Logger
 from dispytw.errors import NodeHeldError, StreamError
 from dispytw.node import orders as o
 from dispytw.node.bench import Bench
-from dispytw.values import INLINE_LIMIT, TERMINATED, Attempt, Body, Computation, File, Outcome, Stored
+from dispytw.node.neighbours import ClientLink, Files, LaidOut, Launches
+from dispytw.values import INLINE_LIMIT, TERMINATED, Attempt, Body, Computation, Outcome, Stored
 from dispytw.wire.clock import Waker
 from dispytw.wire.records import outcome_bodies
 
 log = Logger()
 
-
-class Launches(Protocol):
-    """What the steward needs of a launcher; its events come back as this class's ``supervisor_…`` and ``job_…`` methods."""
-
-    def launch(self, computation: Computation, bundle_path: str, work_dir: str, ip_addr: str) -> None:
-        """Start a supervisor."""
-
-    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
-        """Hand attempts to it."""
-
-    def cancel(self, computation: bytes, attempt: Attempt) -> None:
-        """Cancel one."""
-
-    def close(self, computation: bytes, run_cleanup: bool = True) -> None:
-        """Run cleanup() and end it."""
-
-
-class LaidOut(Protocol):
-    """Where a computation's files lie."""
-
-    @property
-    def bundle_path(self) -> str:
-        """The packed code."""
-
-    @property
-    def work_dir(self) -> str:
-        """The directory in which jobs run."""
-
-
-class Files(Protocol):
-    """What the steward needs of the workspace."""
-
-    def missing(self, files: Iterable[File]) -> list[File]:
-        """Those of the files that are not here."""
-
-    def lay_out(self, computation: Computation) -> LaidOut:
-        """Copy a computation's files to where its jobs run."""
-
-    def remove(self, computation: bytes) -> None:
-        """Delete what a computation left."""
-
-
-class ClientLink(Protocol):
-    """What the steward needs of a link to a client."""
-
-    local_host: str
-
-    def send_body(self, body: Body) -> Deferred[bytes]:
-        """Stream a body that does not fit a box."""
-
-    def tell_ready(self, computation: bytes, generation: int) -> Deferred[Any]:
-        """A computation is ready."""
-
-    def tell_failed(self, computation: bytes, generation: int, text: str) -> Deferred[Any]:
-        """A computation is not, or no more."""
-
-    def tell_started(self, jobs: Sequence[tuple[Attempt, float]]) -> Deferred[Any]:
-        """Attempts run."""
-
-    def tell_ended(self, jobs: Sequence[tuple[Attempt, Outcome]], streams: dict[str, bytes]) -> list[Deferred[list[Attempt]]]:
-        """Attempts have ended; each Deferred gives those that may be forgotten."""
-
-    def tell_freed(self) -> Deferred[Any]:
-        """The node is free."""
-
-    def drop(self, reason: str) -> None:
-        """Close the link."""
+#: Seconds after which a start is told if the job has not ended by then: nobody needs to hear both of a short one.
+SHOWN_AFTER = 0.01
 
 
 @attrs.define
 class _Outbox:
-    started: list[tuple[Attempt, float]] = attrs.field(factory=list)
+    """What is to be told: starts, each with its wall time and when it is due, and ends."""
+
+    started: dict[Attempt, tuple[float, float]] = attrs.field(factory=dict)
     ended: list[tuple[Attempt, Outcome]] = attrs.field(factory=list)
+
+
+    def due(self, now: float) -> list[tuple[Attempt, float]]:
+        """Take the starts that are to be told now: of those whose jobs have not ended meanwhile."""
+        taken = [(attempt, wall) for attempt, (wall, due) in self.started.items() if due <= now]
+        for attempt, _ in taken:
+            del self.started[attempt]
+        return taken
 
 
 class Steward:
@@ -130,6 +77,7 @@ class Steward:
         self._args: dict[Attempt, Body] = {}
         self._outboxes: defaultdict[bytes, _Outbox] = defaultdict(_Outbox)
         self._flushing: Any = None
+        self._showing: Any = None
         self._timer: Any = None
         self._told: Deferred[None] | None = None
 
@@ -186,6 +134,10 @@ class Steward:
         """Cancel attempts."""
         self.do(self.bench.cancelled(client, attempts))
 
+    def recall_jobs(self, client: bytes, computation: bytes, most: int) -> None:
+        """Give attempts back that have not started."""
+        self.do(self.bench.recalled(client, computation, most))
+
     def reconcile(
         self, client: bytes, attempts: Iterable[tuple[Attempt, int]]
     ) -> tuple[list[tuple[Attempt, str]], list[tuple[bytes, int]]]:
@@ -211,6 +163,11 @@ class Steward:
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
         """A job has ended."""
         self.do(self.bench.ended(computation, attempt, outcome))
+
+    def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        """A supervisor has given up attempts that had not started."""
+        self._delete([self._args.pop(attempt) for attempt in attempts if attempt in self._args])
+        self.do(self.bench.given_back(computation, attempts))
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         """A supervisor is gone."""
@@ -245,9 +202,11 @@ class Steward:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._told = Deferred()
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flush()
+        for call in (self._flushing, self._showing):
+            if call is not None:
+                call.cancel()
+        self._showing = None
+        self._flush()
         self.do(())
         return self._told.addCallback(lambda _: self._disk.run(lambda: None))
 
@@ -283,6 +242,9 @@ class Steward:
     def _stop(self, order: o.Stop) -> None:
         self.launcher.cancel(order.computation, order.attempt)
 
+    def _recall(self, order: o.Recall) -> None:
+        self.launcher.recall(order.computation, order.most)
+
     def _end(self, order: o.End) -> None:
         self.launcher.close(order.computation)
 
@@ -310,6 +272,9 @@ class Steward:
     def _tell_failed(self, order: o.TellFailed) -> None:
         self._tell(order.client, lambda link: link.tell_failed(order.computation, order.generation, order.text))
 
+    def _tell_given_back(self, order: o.TellGivenBack) -> None:
+        self._tell(order.client, lambda link: link.tell_given_back(order.attempts))
+
     def _tell_freed(self, order: o.TellFreed) -> None:
         self._tell(order.client, lambda link: link.tell_freed())
 
@@ -319,18 +284,26 @@ class Steward:
             say(link).addErrback(self._unexpected, link)
 
     def _tell_started(self, order: o.TellStarted) -> None:
-        self._outboxes[order.client].started.append((order.attempt, order.started))
-        self._flush_soon()
+        self._outboxes[order.client].started[order.attempt] = (order.started, self._now() + SHOWN_AFTER)
+        self._show_soon()
 
     def _tell_ended(self, order: o.TellEnded) -> None:
         if order.attempt in self._args:
             self._delete([self._args.pop(order.attempt)])
-        self._outboxes[order.client].ended.append((order.attempt, order.outcome))
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
+        outbox = self._outboxes[order.client]
+        outbox.started.pop(order.attempt, None)
+        outbox.ended.append((order.attempt, order.outcome))
         if self._flushing is None:
             self._flushing = self._clock.callLater(0, self._flush)
+
+    def _show_soon(self) -> None:
+        if self._showing is None:
+            self._showing = self._clock.callLater(SHOWN_AFTER, self._show)
+
+    def _show(self) -> None:
+        self._showing = None
+        if self._flushing is None:
+            self._flush()
 
     def _flush(self) -> None:
         self._flushing = None
@@ -339,8 +312,12 @@ class Steward:
             link = self._links.get(client)
             if link is None:
                 continue
+            started = outbox.due(math.inf if self._told else self._now())
+            if started:
+                link.tell_started(started).addErrback(self._unexpected, link)
             if outbox.started:
-                link.tell_started(outbox.started).addErrback(self._unexpected, link)
+                self._outboxes[client].started = outbox.started
+                self._show_soon()
             small = [pair for pair in outbox.ended if not any(map(_is_large, outcome_bodies(pair[1])))]
             self._tell_outcomes(link, small, {})
             for attempt, outcome in outbox.ended:
@@ -387,6 +364,7 @@ _CARRY_OUT: dict[type, Callable[[Steward, Any], None]] = {
     o.Launch: Steward._launch,
     o.Start: Steward._start,
     o.Stop: Steward._stop,
+    o.Recall: Steward._recall,
     o.End: Steward._end,
     o.Remove: Steward._remove,
     o.Forget: Steward._forget,
@@ -394,5 +372,6 @@ _CARRY_OUT: dict[type, Callable[[Steward, Any], None]] = {
     o.TellFailed: Steward._tell_failed,
     o.TellStarted: Steward._tell_started,
     o.TellEnded: Steward._tell_ended,
+    o.TellGivenBack: Steward._tell_given_back,
     o.TellFreed: Steward._tell_freed,
 }

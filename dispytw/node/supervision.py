@@ -20,7 +20,7 @@ from dispytw.errors import WireError
 from dispytw.node.leftovers import Record, born, kill, kill_carriers
 from dispytw.node.supervisorlink import SUPERVISOR, ConnectionToSupervisor, connect, spawn
 from dispytw.values import Attempt, Computation, Outcome
-from dispytw.wire.frames import Close, Ended, Frame, Ready, Setup, SetupFailed, Started
+from dispytw.wire.frames import Close, Ended, Frame, GivenBack, Ready, Setup, SetupFailed, Started
 
 #: Seconds in which a new interpreter must come to listen.
 START_LIMIT = 60.0
@@ -46,6 +46,9 @@ class LauncherEvents(Protocol):
 
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
         """The attempt has ended, its processes are gone, its slot is free."""
+
+    def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        """These attempts never started, and never will here: the answer to a recall."""
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         """Nothing of the supervisor is left. The last event of a launch, once; ``text`` is empty when it ended as asked."""
@@ -140,6 +143,8 @@ class SupervisorLife:
             self.events.job_ended(self.uid, frame.attempt, frame.outcome)
         elif isinstance(frame, Started):
             self.events.job_started(self.uid, frame.attempt, frame.started)
+        elif isinstance(frame, GivenBack):
+            self.events.jobs_given_back(self.uid, frame.attempts)
         elif isinstance(frame, Ready) and not self._answered:
             self._answer(None)
             self.events.supervisor_ready(self.uid)

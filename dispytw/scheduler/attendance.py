@@ -36,6 +36,7 @@ class Attendance:
         self.nodes: dict[bytes, NodeEntry] = {}
         self._sequence = 0
         self._waited_for: dict[bytes, NodeEntry] = {}
+        self._parking: dict[bytes, NodeEntry] = {}
 
     # What the ledger adds.
     def _dispatched(self) -> list[Order]:
@@ -87,7 +88,7 @@ class Attendance:
         """
         node = self.nodes[node_uid]
         orders: list[Order] = [TellBack(node.uid)] if node.missed else []
-        node.missed, node.live = False, True
+        node.missed, node.live, node.recalling = False, True, False
         node.strays.clear()
         for attempt, word in attempts:
             orders.extend(self._reconciled_attempt(node, attempt, word))
@@ -187,6 +188,7 @@ class Attendance:
         if preparation is None:
             return [Release(node_uid, cluster)]
         preparation.state, preparation.generation = PreparationState.READY, generation
+        node.recalling = False
         self._changed(node)
         return self._dispatched()
 
@@ -276,16 +278,24 @@ class Attendance:
             self._waited_for[node.uid] = node
         else:
             self._waited_for.pop(node.uid, None)
+        if node.parked and node.jobs:
+            self._parking[node.uid] = node
+        else:
+            self._parking.pop(node.uid, None)
+            node.recalled = 0
         load = node.busy / node.cpus if node.cpus else 1.0
         for uid in node.preparations:
             cluster = self.clusters.get(uid)
-            if cluster is not None and node.room_for(uid):
+            if cluster is not None and (node.room_for(uid) or node.parking_for(uid, cluster.depth)):
                 cluster.candidates.offer(load, node.order, node.uid, node.version)
                 cluster.candidates.thin(64 + 4 * len(self.nodes), lambda n, v, u=uid: self._stands(u, n, v))  # type: ignore[misc]
 
-    def _stands(self, cluster: bytes, node_uid: bytes, version: int) -> bool:
+    def _stands(self, cluster: bytes, node_uid: bytes, version: int, parks: bool = False) -> bool:
+        """Whether an offer stands: there is a free slot, or, where jobs may be parked, room behind one."""
         node = self.nodes[node_uid]
-        return node.version == version and node.room_for(cluster)
+        if node.version != version:
+            return False
+        return node.room_for(cluster) or (parks and node.parking_for(cluster, self.clusters[cluster].depth))
 
 
 __all__ = ["MOST_ATTEMPTS", "Attendance", "JobState"]

@@ -21,6 +21,7 @@ from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import Heartbeats
 from dispytw.wire.records import (
     BATCH_BYTES,
+    attempt_from,
     attempts_with,
     body_weight,
     computation_record,
@@ -201,6 +202,10 @@ class ConnectionFromNode(StreamingLink):
         records = [[attempt.job, attempt.number] for attempt in attempts]
         return self.ask(ask.CancelJobs, attempts=records).addCallback(_nothing)
 
+    def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
+        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        return self.ask(ask.RecallJobs, computation=computation, most=most).addCallback(_nothing)
+
     # What the node tells.
     @tell.ComputationReady.responder
     def computation_ready(self, computation: bytes, generation: int) -> dict[str, Any]:
@@ -220,6 +225,11 @@ class ConnectionFromNode(StreamingLink):
     @tell.JobsEnded.responder
     def jobs_ended(self, jobs: list[Any]) -> dict[str, Any]:
         self._dispatcher.ended(self.uid, attempts_with(jobs, lambda record: outcome_from(record, self.streams.take)))
+        return {}
+
+    @tell.JobsGivenBack.responder
+    def jobs_given_back(self, jobs: list[Any]) -> dict[str, Any]:
+        self._dispatcher.given_back(self.uid, [attempt_from(record) for record in jobs])
         return {}
 
     @tell.NodeFreed.responder

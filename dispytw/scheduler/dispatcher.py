@@ -50,6 +50,9 @@ class NodeLink(Protocol):
     ) -> Deferred[list[tuple[Attempt, str]]]:
         """Hand over attempts, each with its body and the stream that carried it; those refused, with reasons."""
 
+    def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
+        """Get attempts back that have not started."""
+
     def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
         """Cancel attempts."""
 
@@ -132,6 +135,10 @@ class Dispatcher:
         """Attempts have ended on a node."""
         for attempt, outcome in jobs:
             self.do(self.ledger.ended(node, attempt, outcome))
+
+    def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> None:
+        """Attempts that waited on a node never started."""
+        self.do(self.ledger.given_back(node, attempts))
 
     def ready(self, node: bytes, computation: bytes, generation: int) -> None:
         """A computation is ready on a node."""
@@ -248,6 +255,11 @@ class Dispatcher:
         if link is not None and sent:
             link.cancel_jobs(sent).addErrback(self.unexpected, link)
 
+    def _recall(self, order: o.Recall) -> None:
+        link = self.links.get(order.node)
+        if link is not None:
+            link.recall_jobs(order.cluster, order.most).addErrback(self.unexpected, link)
+
     def unexpected(self, failure: Any, link: NodeLink) -> None:
         """An ask failed: if not with its link, then the two ends no longer agree; a new link begins with a reconcile."""
         if not failure.check(ConnectionClosed):
@@ -325,6 +337,7 @@ _CARRY_OUT: dict[type, Callable[[Dispatcher, Any], None]] = {
     o.Prepare: Dispatcher._prepare,
     o.Release: Dispatcher._release,
     o.Assign: Dispatcher._assign,
+    o.Recall: Dispatcher._recall,
     o.Withdraw: Dispatcher._withdraw,
     o.Reconcile: Dispatcher._reconcile,
     o.ShowRunning: Dispatcher._show_running,

@@ -7,7 +7,14 @@ import enum
 import attrs
 
 from dispytw.scheduler.policy import Candidates, Queue
-from dispytw.values import Attempt
+from dispytw.values import MOST_PARKED, Attempt
+
+#: Seconds of work that may wait on a node behind what runs there: enough to hide the way there and back.
+HORIZON = 0.02
+#: Seconds below which no body is taken to be.
+SHORTEST = HORIZON / MOST_PARKED
+#: How much of what is known of durations each new one replaces.
+LEARNING = 0.1
 
 
 class JobState(enum.Enum):
@@ -74,6 +81,8 @@ class NodeEntry:
     missed: bool = False
     barred_until: float | None = None
     version: int = 0
+    recalling: bool = False
+    recalled: int = 0
     jobs: dict[bytes, JobEntry] = attrs.field(factory=dict)
     strays: set[Attempt] = attrs.field(factory=set)
     preparations: dict[bytes, Preparation] = attrs.field(factory=dict)
@@ -95,6 +104,20 @@ class NodeEntry:
         )
 
 
+    def parking_for(self, cluster: bytes, depth: int) -> bool:
+        """Whether a job of the cluster may wait there, behind at most ``depth`` others a slot: all slots must be the cluster's own."""
+        preparation = self.preparations.get(cluster)
+        if not self.live or self.barred_until is not None or self.recalling or preparation is None:
+            return False
+        whole = preparation.state is PreparationState.READY and preparation.cpus == self.cpus
+        return whole and preparation.busy == self.busy < self.cpus * (1 + depth)
+
+    @property
+    def parked(self) -> int:
+        """Jobs that wait there beyond the slots, as far as is known."""
+        return max(0, self.busy - self.cpus)
+
+
 @attrs.define(eq=False)
 class ClusterEntry:
     """One cluster: its rules, its queue, its candidates."""
@@ -105,6 +128,16 @@ class ClusterEntry:
     queue: Queue[JobEntry] = attrs.field(factory=Queue)
     candidates: Candidates = attrs.field(factory=Candidates)
     jobs: dict[bytes, JobEntry] = attrs.field(factory=dict)
+    mean: float | None = None
+
+    def learned(self, seconds: float) -> None:
+        """A body has taken so long."""
+        self.mean = seconds if self.mean is None else self.mean + LEARNING * (seconds - self.mean)
+
+    @property
+    def depth(self) -> int:
+        """How many jobs may wait behind each slot of a node: what is done in `HORIZON`, or none as long as nothing is known."""
+        return 0 if self.mean is None else int(HORIZON / max(self.mean, SHORTEST))
 
     @property
     def patience(self) -> float:

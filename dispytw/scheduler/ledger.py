@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dispytw.scheduler.attendance import Attendance
-from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, PreparationState
-from dispytw.scheduler.orders import Assign, Order, Release, Settle, ShowRunning, Withdraw
+from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, NodeEntry, PreparationState
+from dispytw.scheduler.orders import Assign, Order, Recall, Release, Settle, ShowRunning, Withdraw
 from dispytw.values import CANCELLED, Attempt, Outcome
 
 #: Reason of a refusal that says the node is full, whatever the ledger believed.
@@ -75,6 +75,7 @@ class Ledger(Attendance):
         if job is None:
             self._stray_gone(node, attempt)
             return self._dispatched()
+        self._learn(job, outcome)
         if outcome.status == CANCELLED and not job.cancelled:
             return self._lost(job, outcome.reason or "cancelled by its node") + self._dispatched()
         self._off_node(job)
@@ -92,6 +93,22 @@ class Ledger(Attendance):
             entry.barred_until = now + BARRED
             self._changed(entry)
         return orders + self._dispatched()
+
+    def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> list[Order]:
+        """Attempts that waited on a node never started there, as it was asked for; none says that all have begun."""
+        orders: list[Order] = []
+        self.nodes[node].recalling = False
+        for attempt in attempts:
+            job = self._current(node, attempt)
+            if job is None:
+                self._stray_gone(node, attempt)
+            else:
+                orders.extend(self._never_started(job))
+        return orders + self._dispatched()
+
+    def _learn(self, job: JobEntry, outcome: Outcome) -> None:
+        if outcome.started is not None and outcome.ended is not None:
+            self.clusters[job.cluster].learned(max(0.0, outcome.ended - outcome.started))
 
     def cancelled(self, job: bytes) -> list[Order]:
         """The user wants a job to end; a settled one keeps its status."""
@@ -161,23 +178,50 @@ class Ledger(Attendance):
     def _dispatched(self) -> list[Order]:
         orders: list[Order] = []
         while True:
-            choice = self._choice()
+            heads = self._heads()
+            choice = self._choice(heads)
             if choice is None:
-                return orders
+                return orders if heads else orders + self._recalls()
             orders.append(self._assign(*choice))
 
-    def _choice(self) -> tuple[ClusterEntry, bytes] | None:
-        """The oldest job that has a node with room, as its cluster and that node."""
+    def _heads(self) -> list[ClusterEntry]:
+        """The clusters that have jobs waiting, that of the oldest job first."""
         heads = []
         for cluster in self.clusters.values():
             head = cluster.queue.head(_waits)
             if head is not None:
                 heads.append((head[0], cluster))
-        for _, cluster in sorted(heads, key=lambda pair: pair[0]):
-            node = cluster.candidates.best(lambda uid, version, c=cluster: self._stands(c.uid, uid, version))  # type: ignore[misc]
+        return [cluster for _, cluster in sorted(heads, key=lambda pair: pair[0])]
+
+    def _choice(self, heads: list[ClusterEntry]) -> tuple[ClusterEntry, bytes] | None:
+        """The oldest job that has a node with room, as its cluster and that node; jobs are parked for one cluster at a time only."""
+        for cluster in heads:
+            node = self._best(cluster, parks=len(heads) == 1)
             if node is not None:
                 return cluster, node
         return None
+
+    def _best(self, cluster: ClusterEntry, parks: bool) -> bytes | None:
+        return cluster.candidates.best(lambda uid, version: self._stands(cluster.uid, uid, version, parks))
+
+    def _recalls(self) -> list[Order]:
+        """Nothing waits here: let a node with nothing to do get half of what waits on another one."""
+        orders: list[Order] = []
+        for uid in {job.cluster for node in self._parking.values() for job in node.jobs.values()} if self._parking else ():
+            cluster = self.clusters[uid]
+            mine = [node for node in self._parking.values() if self._may_recall(node, uid)]
+            if mine and self._best(cluster, parks=False) is not None:
+                node = max(mine, key=lambda each: each.parked)
+                node.recalling, node.recalled = True, len(node.jobs)
+                orders.append(Recall(node.uid, uid, (node.parked + 1) // 2))
+        return orders
+
+    @staticmethod
+    def _may_recall(node: NodeEntry, cluster: bytes) -> bool:
+        """Whether the node is there, has the cluster's jobs only, and was not asked in vain since anything ended there."""
+        preparation = node.preparations.get(cluster)
+        alone = preparation is not None and preparation.busy == len(node.jobs)
+        return alone and node.live and not node.recalling and node.recalled != len(node.jobs)
 
     def _assign(self, cluster: ClusterEntry, node_uid: bytes) -> Assign:
         job = cluster.queue.pop()

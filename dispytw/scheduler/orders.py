@@ -44,6 +44,15 @@ class Assign:
 
 
 @attrs.frozen
+class Recall:
+    """Ask the node for at most so many attempts of the cluster that have not started; answer with `given_back`."""
+
+    node: bytes
+    cluster: bytes
+    most: int
+
+
+@attrs.frozen
 class Withdraw:
     """Cancel the attempt on the node; its end is an event like any other."""
 
@@ -115,6 +124,7 @@ Order = Union[
     Prepare,
     Release,
     Assign,
+    Recall,
     Withdraw,
     Reconcile,
     ShowRunning,

@@ -2,7 +2,8 @@
 
 The conversation: the daemon connects and says `Setup`, once; the supervisor opens the bundle, runs the user's setup() and answers `Ready`
 or `SetupFailed`. From then on the daemon says `Start` for each attempt, and `Cancel` if need be; the supervisor answers `Started` when
-the job's process exists and `Ended` when that and everything it left behind are gone. `Close` asks for the end: running jobs are
+the job's process exists and `Ended` when that and everything it left behind are gone. A supervisor runs as many jobs at a time as its
+*width*; the others wait, and `Recall` gets those back that have not started (`GivenBack`). `Close` asks for the end: running jobs are
 cancelled, cleanup() is run, and the closed connection is the answer.
 
 A worker says one word to its supervisor over the socket of its slot: `Returned` or `Raised`, or nothing when it died.
@@ -72,6 +73,20 @@ class Cancel:
 
 
 @attrs.frozen
+class Recall:
+    """Daemon to supervisor: give up at most so many attempts that have not started, the last ones first."""
+
+    most: int
+
+
+@attrs.frozen
+class GivenBack:
+    """Supervisor to daemon, the answer: these never started, and never will here."""
+
+    attempts: tuple[Attempt, ...]
+
+
+@attrs.frozen
 class Close:
     """Daemon to supervisor: cancel what runs, run the user's cleanup() if told so, and end."""
 
@@ -125,7 +140,7 @@ class Raised:
     exception: str
 
 
-Frame = Setup | Start | Cancel | Close | Ready | SetupFailed | Started | Ended | Returned | Raised
+Frame = Setup | Start | Cancel | Recall | GivenBack | Close | Ready | SetupFailed | Started | Ended | Returned | Raised
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -236,6 +251,8 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Started: lambda f: [7, _attempt_fields(f.attempt), f.started],
     Ended: lambda f: [8, _attempt_fields(f.attempt), _outcome_fields(f.outcome)],
     Returned: lambda f: [9, f.began, _body_fields(f.result)],
+    Recall: lambda f: [21, f.most],
+    GivenBack: lambda f: [22, [_attempt_fields(attempt) for attempt in f.attempts]],
     Raised: lambda f: [10, f.began, f.exception],
 }
 
@@ -249,6 +266,8 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     7: lambda attempt, started: Started(_attempt(attempt), _time(started)),
     8: lambda attempt, outcome: Ended(_attempt(attempt), _outcome(outcome)),
     9: lambda began, result: Returned(_time(began), _body(result)),
+    21: lambda most: Recall(_count(most)),
+    22: lambda attempts: GivenBack(tuple(map(_attempt, attempts))),
     10: lambda began, exception: Raised(_optional(_time, began), _text(exception)),
 }
 
@@ -272,7 +291,7 @@ def _open(packed: bytes) -> Frame:
             unicode_errors="surrogatepass",
             max_str_len=FRAME_LIMIT,
             max_bin_len=FRAME_LIMIT,
-            max_array_len=64,
+            max_array_len=4096,
             max_map_len=1024,
             max_ext_len=0,
         )

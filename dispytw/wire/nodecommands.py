@@ -7,7 +7,7 @@ from twisted.protocols import amp
 from dispytw.errors import NodeHeldError, RefusedError, UnknownComputationError, VersionError, WireError
 from dispytw.wire.arguments import Records, Seconds, Text, Uid, Whole
 
-__all__ = ["CancelJobs", "CloseComputation", "Introduce", "OpenComputation", "Reconcile", "RunJobs"]
+__all__ = ["CancelJobs", "CloseComputation", "Introduce", "OpenComputation", "RecallJobs", "Reconcile", "RunJobs"]
 
 
 class Introduce(amp.Command):
@@ -83,6 +83,15 @@ class RunJobs(amp.Command):
     arguments = [(b"computation", Uid()), (b"generation", Whole()), (b"jobs", Records())]
     response = [(b"refused", Records())]
     errors = {UnknownComputationError: b"UNKNOWN", WireError: b"WIRE"}
+
+
+class RecallJobs(amp.Command):
+    """The scheduler has a use for attempts of a computation that wait here: at most so many. Answered at once; told by `JobsGivenBack`."""
+
+    commandName = b"RecallJobs"
+    arguments = [(b"computation", Uid()), (b"most", Whole())]
+    response = []
+    errors = {WireError: b"WIRE"}
 
 
 class CancelJobs(amp.Command):

@@ -7,7 +7,7 @@ from twisted.protocols import amp
 from dispytw.errors import WireError
 from dispytw.wire.arguments import Records, Text, Uid, Whole
 
-__all__ = ["ComputationFailed", "ComputationReady", "Heartbeat", "JobsEnded", "JobsStarted", "NodeFreed"]
+__all__ = ["ComputationFailed", "ComputationReady", "Heartbeat", "JobsEnded", "JobsGivenBack", "JobsStarted", "NodeFreed"]
 
 
 class ComputationReady(amp.Command):
@@ -44,6 +44,15 @@ class JobsEnded(amp.Command):
     """
 
     commandName = b"JobsEnded"
+    arguments = [(b"jobs", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}
+
+
+class JobsGivenBack(amp.Command):
+    """Attempts, as [job, number], that waited on a node never started and never will there: the answer to `RecallJobs`, none included."""
+
+    commandName = b"JobsGivenBack"
     arguments = [(b"jobs", Records())]
     response = []
     errors = {WireError: b"WIRE"}

@@ -15,7 +15,7 @@ from functools import partial
 
 import attrs
 
-from dispytw.values import TERMINATED, Attempt, Body, Outcome
+from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.frames import Ended, Frame, Raised, Returned, Started
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import judge
@@ -28,6 +28,8 @@ from dispytw.worker.tracebacks import text_of
 LOOK = 0.1
 #: Seconds after which an outcome is told although something the job left does not die (a process stuck in the kernel).
 PATIENCE = 5.0
+#: Why a job that waited when it was cancelled has ended.
+UNSTARTED = "cancelled before it started"
 #: Bytes of its stderr that are quoted for a job that died without a word.
 TAIL = 2048
 
@@ -67,6 +69,7 @@ class Jobs:
     :param out: directory for captures and long bodies.
     :param spared: direct children that setup() left and jobs may use.
     :param grace: seconds between the steps of a cancel.
+    :param width: how many jobs may run at the same time.
     """
 
     tell: Callable[[Frame], None]
@@ -75,15 +78,31 @@ class Jobs:
     out: str
     spared: frozenset[int]
     grace: float
+    width: int
+    _waiting: dict[Attempt, Body] = attrs.field(factory=dict)
     _running: dict[Attempt, Job] = attrs.field(factory=dict)
     _free: list[Slot] = attrs.field(factory=list)
     _looking: bool = False
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._waiting)
 
     def start(self, attempt: Attempt, args: Body) -> None:
-        """Fork a worker for the attempt; a fork that fails is an outcome too."""
+        """Fork a worker for the attempt, or let it wait for an earlier one to end."""
+        self._waiting[attempt] = args
+        self._fill()
+
+    def recall(self, most: int) -> list[Attempt]:
+        """Give up at most so many attempts that have not started, the last ones first."""
+        return [self._waiting.popitem()[0] for _ in range(min(most, len(self._waiting)))]
+
+    def _fill(self) -> None:
+        while self._waiting and len(self._running) < self.width:
+            attempt = next(iter(self._waiting))
+            self._fork(attempt, self._waiting.pop(attempt))
+
+    def _fork(self, attempt: Attempt, args: Body) -> None:
+        """A worker for the attempt; a fork that fails is an outcome too."""
         supervisor = os.getpid()
         _flush_output()
         try:
@@ -101,6 +120,8 @@ class Jobs:
 
     def cancel(self, attempt: Attempt) -> None:
         """KeyboardInterrupt, then SIGTERM, then SIGKILL; nothing for an attempt that has ended or is being cancelled."""
+        if self._waiting.pop(attempt, None) is not None:
+            return self.tell(Ended(attempt, Outcome(CANCELLED, ended=time.time(), reason=UNSTARTED)))
         job = self._running.get(attempt)
         if job is None or job.cancelled or job.is_dead:
             return
@@ -110,12 +131,13 @@ class Jobs:
         self.timers.after(2 * self.grace, partial(job.signal, signal.SIGKILL))
 
     def cancel_all(self) -> None:
-        """Cancel every running job."""
-        for attempt in list(self._running):
+        """Cancel every job."""
+        for attempt in [*self._waiting, *self._running]:
             self.cancel(attempt)
 
     def kill_all(self) -> None:
-        """End every running job at once."""
+        """End every running job at once, and forget what waits."""
+        self._waiting.clear()
         for job in self._running.values():
             job.cancelled = True
             job.signal(signal.SIGKILL)
@@ -159,6 +181,7 @@ class Jobs:
         else:
             job.slot.close()
         self.tell(Ended(job.work.attempt, outcome))
+        self._fill()
 
     def _outcome(self, job: Job) -> Outcome:
         assert job.wait_status is not None

@@ -21,7 +21,7 @@ from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.frames import Ended, Frame, Start, Started
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import CANCELLED_REASON, judge
-from dispytw.worker.jobs import LOOK, PATIENCE, TAIL, not_started
+from dispytw.worker.jobs import LOOK, PATIENCE, TAIL, UNSTARTED, not_started
 from dispytw.worker.keptperformer import KeptWorker, keep_performing
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import Namespace, stored_path
@@ -30,8 +30,6 @@ from dispytw.worker.timers import Timers
 #: Seconds of work that a worker may have waiting in its queue, and at most how many jobs that is.
 _AHEAD = 0.005
 _MOST_AHEAD = 64
-
-_UNSENT = "cancelled before it started"
 
 
 @attrs.define(eq=False)
@@ -107,7 +105,7 @@ class KeptJobs:
             self._take_back(holder)
         if attempt in self._waiting:
             del self._waiting[attempt]
-            self.tell(Ended(attempt, Outcome(CANCELLED, ended=time.time(), reason=_UNSENT)))
+            self.tell(Ended(attempt, Outcome(CANCELLED, ended=time.time(), reason=UNSTARTED)))
         elif holder is not None and holder.running == attempt:
             self._interrupt(holder, attempt)
         elif holder is not None:
@@ -215,7 +213,7 @@ class KeptJobs:
             outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON)
         slot = worker.slot
         outcome = attrs.evolve(outcome, stdout=slot.stdout.noted(outcome.stdout), stderr=slot.stderr.noted(outcome.stderr))
-        worker.running = worker.cancelled = None
+        worker.running = None
         self._mean += 0.1 * (max(1e-5, time.time() - worker.began) - self._mean)
         self.tell(Ended(frame.attempt, outcome))
 

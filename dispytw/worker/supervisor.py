@@ -25,7 +25,7 @@ from typing import Any
 import attrs
 
 from dispytw.values import WORKER, Attempt, Body
-from dispytw.wire.frames import Cancel, Close, Frame, Ready, Setup, SetupFailed, Start
+from dispytw.wire.frames import Cancel, Close, Frame, GivenBack, Ready, Recall, Setup, SetupFailed, Start
 from dispytw.worker import descriptors, jobfunctions, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
 from dispytw.worker.jobs import Jobs
@@ -128,6 +128,8 @@ class Supervisor:
             self._jobs.start(frame.attempt, frame.args)
         elif isinstance(frame, Cancel):
             self._jobs.cancel(frame.attempt)
+        elif isinstance(frame, Recall):
+            self._tell(GivenBack(tuple(self._jobs.recall(frame.most))))
 
     def _close(self, close: Close) -> None:
         self._closing = close
@@ -153,6 +155,7 @@ class Supervisor:
             out=setup.out,
             spared=frozenset(tree.children()),
             grace=setup.grace,
+            width=setup.width,
         )
 
     def _kept_jobs(self, setup: Setup) -> KeptJobs:

@@ -19,9 +19,9 @@ LAYERS: dict[str, dict[str, int]] = {
         "tap": DOOR,
     },
     "node": {
-        **dict.fromkeys(("bench", "orders"), MIND),
+        **dict.fromkeys(("bench", "entries", "orders"), MIND),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
-        **dict.fromkeys(("supervision", "supervisorlink"), HANDS),
+        **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
@@ -84,4 +84,6 @@ NOT_MIRRORED = {
     "version": "one constant; tests/house/test_metadata.py compares it with the package's",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
+    "node.entries": "the bench's memory; tests/node/test_bench*.py show it at work",
+    "node.neighbours": "interfaces without behaviour",
 }

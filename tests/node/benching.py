@@ -35,10 +35,15 @@ ONE, TWO, THREE = map(attempt, (1, 2, 3))
 
 
 class BenchCase(unittest.TestCase):
-    """A node of two slots, and two clients that are connected."""
+    """A node of two slots, and two clients that are connected.
+
+    :cvar parked: attempts that may wait behind each slot.
+    """
+
+    parked = 0
 
     def setUp(self) -> None:
-        self.bench = Bench(FACTS, ZOMBIE)
+        self.bench = Bench(FACTS, ZOMBIE, self.parked)
         self.bench.connected(ALICE, "alice@desk")
         self.bench.connected(BOB, "bob@desk")
 

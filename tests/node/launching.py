@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -50,6 +50,9 @@ class Events:
 
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
         self._tell("ended", computation, attempt, outcome)
+
+    def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        self._tell("given back", computation, attempts)
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         self._tell("gone", computation, text)
@@ -126,7 +129,7 @@ class RealLauncherCase(LauncherCase):
     """The real launcher, real processes, the stand-in namespace."""
 
     def make(self, run_dir: str, events: Events) -> Launcher:
-        return Launcher(reactor, run_dir, {"dispy_node_name": "here"}, events, grace=0.3, command=COMMAND)
+        return Launcher(reactor, run_dir, {"dispy_node_name": "here"}, events, width=4, grace=0.3, command=COMMAND)
 
     async def ready(self, uid: bytes) -> int:
         await self.events.next("ready", uid)

@@ -58,6 +58,9 @@ class Link:
             return []
         return [self._say("ended", dict(jobs), streams).addCallback(lambda _: [attempt for attempt, _ in jobs])]
 
+    def tell_given_back(self, attempts: Sequence[Attempt]) -> Deferred[Any]:
+        return self._say("given back", *attempts)
+
     def tell_freed(self) -> Deferred[Any]:
         return self._say("freed")
 
@@ -89,6 +92,9 @@ class Launcher:
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
         self.asked.append(("cancel", computation, attempt))
+
+    def recall(self, computation: bytes, most: int) -> None:
+        self.asked.append(("recall", computation, most))
 
     def close(self, computation: bytes, run_cleanup: bool = True) -> None:
         self.asked.append(("close", computation, run_cleanup))
@@ -131,7 +137,7 @@ class StewardCase(SynchronousTestCase):
         self.directory = tempfile.mkdtemp(prefix="steward-")
         self.addCleanup(shutil.rmtree, self.directory)
         self.clock = Clock()
-        self.bench = Bench(FACTS, zombie_interval=600.0)
+        self.bench = Bench(FACTS, zombie_interval=600.0, parked=0)
         self.files, self.launcher = Files(), Launcher()
         self.steward = self.make()
         self.alice, self.bob = Link(), Link()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from dispytw.node import bench as benches
+from dispytw.node import entries
 from dispytw.node.bench import HOLD
 from dispytw.node.orders import (
     Forget,
@@ -161,7 +161,7 @@ class Reconciling(BenchCase):
 
     def test_what_is_remembered_is_bounded(self) -> None:
         """The oldest acknowledged attempts go; those whose client never heard of their end are not pushed out by them."""
-        with mock.patch.object(benches, "_REMEMBERED", 2):
+        with mock.patch.object(entries, "_REMEMBERED", 2):
             generation = self.running(ONE)
             self.bench.ended(X.uid, ONE, FINE)
             self.bench.disconnected(ALICE, 100.0)

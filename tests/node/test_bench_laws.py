@@ -37,7 +37,7 @@ class Node(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(FACTS, ZOMBIE)
+        self.bench = Bench(FACTS, ZOMBIE, parked=1)
         self.now = 1000.0
         self.gone: dict[bytes, float] = {}
         self.connected: set[bytes] = set()
@@ -52,6 +52,7 @@ class Node(RuleBasedStateMachine):
         self.outcomes: dict[Attempt, Outcome] = {}
         self.acknowledged: set[Attempt] = set()
         self.forgotten: set[Attempt] = set()
+        self.recalled: set[bytes] = set()
 
     # The laws that are seen in orders.
     def carry_out(self, orders: Iterable[o.Order]) -> None:
@@ -70,10 +71,20 @@ class Node(RuleBasedStateMachine):
             assert each not in self.owners, "started twice"
             self.owners[each] = (self.held[order.computation], order.computation)
             self.running[each] = order.computation
-        assert len(self.running) <= FACTS.cpus, "more running attempts than slots"
+        alone = len(set(self.running.values())) == 1
+        assert len(self.running) <= FACTS.cpus * (1 + alone), "more attempts than slots, and than may wait"
 
     def _Stop(self, order: o.Stop) -> None:
         assert self.running[order.attempt] == order.computation, "stopped what does not run"
+
+    def _Recall(self, order: o.Recall) -> None:
+        assert self.supervisors[order.computation], "asked a supervisor that is not ready"
+        self.recalled.add(order.computation)
+
+    def _TellGivenBack(self, order: o.TellGivenBack) -> None:
+        for each in order.attempts:
+            assert order.client == self.owners.pop(each)[0], "told somebody else"
+            assert self.running.pop(each) and each not in self.begun, "given back although it has begun"
 
     def _End(self, order: o.End) -> None:
         assert order.computation in self.supervisors, "ended a supervisor that is not there"
@@ -188,7 +199,7 @@ class Node(RuleBasedStateMachine):
     @rule(chance=st.data(), acknowledge=st.booleans())
     def run_one(self, chance: st.DataObject, acknowledge: bool) -> None:
         """One more attempt, from its start to its end."""
-        each = attempt(len(self.owners) + 1)
+        each = next(one for one in map(attempt, range(1, 20)) if one not in self.owners)
         self.offer(chance, [each], 0)
         if each in self.running:
             self._end(each, Outcome(FINISHED))
@@ -200,6 +211,22 @@ class Node(RuleBasedStateMachine):
     def cancel(self, client: bytes, these: list[Attempt]) -> None:
         if client in self.connected:
             self.carry_out(self.bench.cancelled(client, these))
+
+    @precondition(lambda self: self.running)
+    @rule(client=clients, which=st.integers(0, 1), most=st.integers(1, 3))
+    def recall(self, client: bytes, which: int, most: int) -> None:
+        if client in self.connected:
+            self.carry_out(self.bench.recalled(client, OWNED[client][which].uid, most))
+
+    @precondition(lambda self: self.recalled.intersection(self.supervisors))
+    @rule(chance=st.data(), these=attempts)
+    def give_back(self, chance: st.DataObject, these: list[Attempt]) -> None:
+        """A supervisor gives back what has not begun; it may be told of the end of one before."""
+        uid = chance.draw(st.sampled_from(sorted(self.recalled.intersection(self.supervisors))))
+        self.recalled.discard(uid)
+        mine = [each for each in dict.fromkeys(these) if self.running.get(each) == uid and each not in self.begun]
+        self.carry_out(self.bench.given_back(uid, mine))
+        assert not set(mine) & set(self.running), "given back, and kept"
 
     @precondition(lambda self: self.owners)
     @rule(client=clients, these=attempts)
@@ -287,7 +314,8 @@ class Node(RuleBasedStateMachine):
 
     @invariant()
     def slots_are_counted(self) -> None:
-        assert self.bench.busy() == len(self.running) <= FACTS.cpus
+        alone = len(set(self.running.values())) == 1
+        assert self.bench.busy() == len(self.running) <= FACTS.cpus * (1 + alone)
 
     @invariant()
     def only_one_holds(self) -> None:

@@ -12,6 +12,7 @@ from twisted.logger import globalLogPublisher
 
 from dispytw.errors import NodeHeldError, RefusedError, VersionError, WireError
 from dispytw.node import connections
+from dispytw.node.steward import SHOWN_AFTER
 from dispytw.values import FINISHED, Attempt, Body, Computation, File, Inline, Outcome, Stored
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
@@ -194,6 +195,13 @@ class Asks(ConnectionCase):
         self.assertEqual({}, self.answered(ask.CancelJobs, attempts=[[ONE.job, 1], [TWO.job, 1]]))
         self.assertEqual(("cancel", X.uid, ONE), self.launcher.asked[-1])
 
+    def test_recall_jobs(self) -> None:
+        """Reaches the launcher; answered at once, and what comes of it is told."""
+        generation = self.opened()
+        self.answered(ask.RunJobs, computation=X.uid, generation=generation, jobs=[[ONE.job, 1, b""]])
+        self.assertEqual({}, self.answered(ask.RecallJobs, computation=X.uid, most=3))
+        self.assertEqual(("recall", X.uid, 3), self.launcher.asked[-1])
+
     def test_reconcile(self) -> None:
         """A word for each attempt, with its number; and what is ready, with its generation."""
         generation = self.opened()
@@ -243,6 +251,8 @@ class Tells(ConnectionCase):
         outcome = Outcome(FINISHED, Inline(b"r"), Inline(b"o"), Inline(b"e"), None, 5.0, 6.0, "why")
         for each in (ONE, TWO):
             self.steward.job_started(X.uid, each, 5.0)
+        self.clock.advance(SHOWN_AFTER)
+        for each in (ONE, TWO):
             self.steward.job_ended(X.uid, each, outcome)
         self.clock.advance(0)
         self.flush()

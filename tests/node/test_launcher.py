@@ -44,6 +44,18 @@ class LauncherContract(LauncherCase):
             self.launcher.cancel(*names)
         self.assertEqual((await self.outcome(uid, attempt)).status, CANCELLED)
 
+    async def test_more_than_its_width(self) -> None:
+        """Four run, the others wait, and are given back when they are asked for; then there is nothing more to give."""
+        uid = self.launch()
+        attempts = self.start(uid, *[("sleeps",)] * 6)
+        await self.events.next("started", uid, attempts[3])
+        self.launcher.recall(uid, 5)
+        self.assertEqual(("given back", uid, (attempts[5], attempts[4])), await self.events.next("given back"))
+        self.launcher.recall(uid, 5)
+        await self.events.next("given back", uid, ())
+        self.launcher.recall(os.urandom(16), 1)
+        self.assertEqual(4, self.events.kinds(uid).count("started"))
+
     async def test_close_cancels_what_runs(self) -> None:
         """Every outcome is told before the end is."""
         uid = self.launch()

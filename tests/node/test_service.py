@@ -81,6 +81,7 @@ class NodeLauncher(Launcher):
     """
 
     made_with: tuple[Any, ...] = ()
+    width: int = 0
     stopped: Deferred[None] = attrs.field(factory=lambda: succeed(None))
 
     @property
@@ -106,8 +107,9 @@ class ServiceCase(SynchronousTestCase):
         self.patch(service, "hide_process", lambda: self.hidden.append(None))
         self.patch(service, "Launcher", self._launcher)
 
-    def _launcher(self, *made_with: Any) -> NodeLauncher:
+    def _launcher(self, *made_with: Any, width: int) -> NodeLauncher:
         self.launcher.made_with = made_with
+        self.launcher.width = width
         os.mkdir(self.launcher.out_dir)
         return self.launcher
 

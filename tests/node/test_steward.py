@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,8 @@ from twisted.internet.error import ConnectionLost
 
 from dispytw.errors import NodeHeldError, RefusedError, StreamError
 from dispytw.node.bench import HOLD
-from dispytw.node.steward import Steward
-from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, TERMINATED, Attempt, Inline, Outcome
+from dispytw.node.steward import SHOWN_AFTER, Steward
+from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, TERMINATED, Attempt, Inline, Outcome, Stored
 from tests.node.benching import ALICE, BOB, FINE, ONE, THREE, TWO, X, Y, attempt
 from tests.node.stewarding import Link, StewardCase
 
@@ -218,18 +219,36 @@ class Jobs(StewardCase):
         self.steward.cancel_jobs(ALICE, [ONE, TWO])
         self.assertEqual([("cancel", X.uid, ONE)], self.launcher.asked[2:])
 
+    def test_recalled(self) -> None:
+        """The supervisor is asked; what it gives up is told, and the files of its arguments are deleted."""
+        generation = self.prepare()
+        paths = [os.path.join(self.directory, name) for name in ("kept", "dropped")]
+        for path in paths:
+            with open(path, "wb") as file:
+                file.write(b"x" * 60_000)
+        kept, dropped = (Stored(path, 60_000) for path in paths)
+        self.steward.run_jobs(ALICE, X.uid, generation, [(ONE, kept), (TWO, dropped)])
+        self.steward.recall_jobs(ALICE, X.uid, 5)
+        self.assertEqual(("recall", X.uid, 5), self.launcher.asked[-1])
+        self.steward.jobs_given_back(X.uid, [TWO])
+        self.assertIn(("given back", TWO), self.alice.said)
+        self.assertEqual((True, False), (os.path.exists(kept.path), os.path.exists(dropped.path)))
+
     def test_one_batch_for_each_client_and_turn(self) -> None:
         """Whatever gathers in one turn is said at its end, in one sentence each."""
         self.run_jobs(ONE, TWO)
         for each, wall in ((ONE, 7.0), (TWO, 8.0)):
             self.steward.job_started(X.uid, each, wall)
+        self.assertEqual([], self.alice.said)
+        self.clock.advance(SHOWN_AFTER)
+        self.assertEqual([("started", (ONE, 7.0), (TWO, 8.0))], self.alice.said)
         self.end(ONE)
         self.steward.close_computation(ALICE, X.uid)
         self.steward.supervisor_ended(X.uid, "")
         generation = self.prepare(BOB, Y)
         self.steward.run_jobs(BOB, Y.uid, generation, [(THREE, Inline(b""))])
         self.steward.job_ended(Y.uid, THREE, FINE)
-        self.assertEqual([], self.alice.said)
+        self.assertEqual(1, len(self.alice.said))
         self.assertEqual(1, len(self.clock.getDelayedCalls()))
         self.turn()
         ended = {ONE: Outcome(FINISHED), TWO: Outcome(CANCELLED)}
@@ -237,6 +256,19 @@ class Jobs(StewardCase):
         self.assertEqual([("ended", {THREE: FINE}, {})], self.bob.said[1:])
         self.turn()
         self.assertEqual(2, len(self.alice.said))
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_a_short_job(self) -> None:
+        """Of one that ends at once the end is told alone; of one that goes on, its start as soon as it has been going for a while."""
+        self.run_jobs(ONE, TWO)
+        self.steward.job_started(X.uid, ONE, 7.0)
+        self.steward.job_started(X.uid, TWO, 8.0)
+        self.end(ONE, outcome=FINE)
+        self.turn()
+        self.assertEqual([("ended", {ONE: FINE}, {})], self.alice.said)
+        self.clock.advance(SHOWN_AFTER)
+        self.clock.advance(SHOWN_AFTER)
+        self.assertEqual([("started", (TWO, 8.0))], self.alice.said[1:])
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_an_outcome_is_kept_until_it_is_acknowledged(self) -> None:
@@ -304,6 +336,7 @@ class Jobs(StewardCase):
         """Is logged, and the link is closed: a new one begins with a reconcile."""
         self.run_jobs(ONE)
         self.steward.job_started(X.uid, ONE, 1.0)
+        self.clock.advance(SHOWN_AFTER)
         self.end(ONE)
         self.turn()
         for answer in self.alice.answers:

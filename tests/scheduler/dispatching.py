@@ -75,6 +75,9 @@ class FakeLink:
     def run_jobs(self, computation: bytes, generation: int, jobs: Sequence[Any]) -> Deferred[list[tuple[Attempt, str]]]:
         return self._ask("run", computation, generation, list(jobs))
 
+    def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
+        return self._ask("recall", computation, most)
+
     def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
         return self._ask("cancel", list(attempts))
 

@@ -77,6 +77,10 @@ class FakeNode(StreamingLink):
     def run_jobs(self, **arguments: Any) -> Any:
         return self._answer("RunJobs", **arguments)
 
+    @ask.RecallJobs.responder
+    def recall_jobs(self, **arguments: Any) -> Any:
+        return self._answer("RecallJobs", **arguments)
+
     @ask.CancelJobs.responder
     def cancel_jobs(self, **arguments: Any) -> Any:
         return self._answer("CancelJobs", **arguments)

@@ -163,6 +163,11 @@ class Asking(LinkTests):
         self.assertIsNone(self.answer(self.link.cancel_jobs([attempt(1), attempt(2, 5)])))
         self.assertEqual([("CancelJobs", {"attempts": [[attempt(1).job, 1], [attempt(2).job, 5]]})], self.node.heard)
 
+    def test_recall_jobs(self) -> None:
+        """At most so many of one computation."""
+        self.assertIsNone(self.answer(self.link.recall_jobs(CLUSTER, 3)))
+        self.assertEqual([("RecallJobs", {"computation": CLUSTER, "most": 3})], self.node.heard)
+
     def test_streams(self) -> None:
         """A file is announced with its digest, a body without; the body's id is what the node keeps it under."""
         self.answer(self.link.send_file(b"1" * 32, Inline(b"file")))
@@ -243,6 +248,12 @@ class Telling(LinkTests):
         self.say(tell.NodeFreed)
         events = [("ready", NODE, CLUSTER, 7), ("failed", NODE, CLUSTER, 8, "setup() raised"), ("freed", NODE)]
         self.assertEqual(events, self.told.events)
+
+    def test_given_back(self) -> None:
+        """Many at a time, or none."""
+        self.say(tell.JobsGivenBack, jobs=[[attempt(1).job, 1], [attempt(2).job, 5]])
+        self.say(tell.JobsGivenBack, jobs=[])
+        self.assertEqual([("given_back", NODE, [attempt(1), attempt(2, 5)]), ("given_back", NODE, [])], self.told.events)
 
     def test_started(self) -> None:
         """Many at a time, with the wall time of each."""

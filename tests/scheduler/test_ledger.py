@@ -177,7 +177,7 @@ class Refusing(Desk):
 
     def test_the_words_are_the_node_s(self) -> None:
         """A bench refuses in the words that the ledger knows."""
-        bench = Bench(NodeFacts(NODE, 1, "a node", 1))
+        bench = Bench(NodeFacts(NODE, 1, "a node", 1), parked=0)
         bench.connected(b"client", "somebody")
         bench.opened(b"client", Computation(CLUSTER, "compute", File(".bundle", b"0" * 32, 0)), complete=True)
         (ready,) = bench.ready(CLUSTER)

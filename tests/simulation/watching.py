@@ -143,7 +143,7 @@ class LedgerWatch(Watch):
     EVENTS = (
         *("cluster_opened", "cluster_closed", "submitted", "started", "ended", "refused", "cancelled", "given_up"),
         *("unsent_given_up", "joined", "reconciled", "left", "elapsed", "wanted", "allocated", "prepared", "rejected"),
-        *("supervisor_died", "held", "freed"),
+        *("supervisor_died", "held", "freed", "given_back"),
     )
 
     def states(self) -> dict[Hashable, str]:
@@ -209,6 +209,9 @@ class LedgerWatch(Watch):
     def _of_refused(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, reason: str, now: float) -> Labels:
         return {attempt: "refused"}
 
+    def _of_given_back(self, before: dict[Hashable, str], node: bytes, attempts: Any) -> Labels:
+        return dict.fromkeys(attempts, "given_back")
+
     def _of_cancelled(self, before: dict[Hashable, str], job: bytes) -> Labels:
         if job.hex()[:8] in before:
             return {job.hex()[:8]: "cancelled"}
@@ -254,7 +257,7 @@ class BenchWatch(Watch):
 
     EVENTS = (
         *("connected", "disconnected", "opened", "ready", "setup_failed", "supervisor_ended", "closed", "offered", "started"),
-        *("ended", "acknowledged", "cancelled", "reconciled", "elapsed", "stopped"),
+        *("ended", "acknowledged", "cancelled", "recalled", "given_back", "reconciled", "elapsed", "stopped"),
     )
 
     def states(self) -> dict[Hashable, str]:
@@ -283,6 +286,9 @@ class BenchWatch(Watch):
 
     def _of_ended(self, before: Any, result: Any, computation: bytes, attempt: Attempt, outcome: Any) -> Labels:
         return {attempt: "ended"}
+
+    def _of_given_back(self, before: Any, result: Any, computation: bytes, attempts: Any) -> Labels:
+        return dict.fromkeys(attempts, "given_back")
 
     def _of_acknowledged(self, before: Any, result: Any, attempt: Attempt) -> Labels:
         return {attempt: "acknowledged"}

@@ -17,6 +17,7 @@ from dispytw.wire.frames import FRAME_LIMIT, Decoder, Frame, encode
 
 texts = st.text(st.characters())  # lone surrogates too: file names that are no UTF-8
 times = st.floats(0, 2e9)
+counts = st.integers(1, 2**31)
 attempts = st.builds(Attempt, st.binary(min_size=16, max_size=16), st.integers(1, 2**31))
 bodies = st.one_of(st.builds(Inline, st.binary(max_size=300)), st.builds(Stored, texts, st.integers(0, 2**40)))
 outcomes = st.builds(
@@ -31,7 +32,13 @@ outcomes = st.builds(
     reason=texts,
 )
 any_frame: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(frames.Setup, texts, texts, st.none() | texts, st.dictionaries(texts, texts, max_size=5), texts, times),
+    st.builds(
+        frames.Setup,
+        *(texts, texts, st.none() | texts, st.dictionaries(texts, texts, max_size=5), texts, times),
+        *(counts, st.sampled_from(["job", "worker"]), st.none() | counts),
+    ),
+    st.builds(frames.Recall, counts),
+    st.builds(frames.GivenBack, st.lists(attempts, max_size=5).map(tuple)),
     st.builds(frames.Start, attempts, bodies),
     st.builds(frames.Cancel, attempts),
     st.builds(frames.Close, st.booleans()),

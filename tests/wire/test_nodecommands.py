@@ -24,6 +24,7 @@ class NodeCommands(commands.Laws):
     answered_by = (ConnectionFromScheduler,)
     table = {
         "CancelJobs": "attempts: Records -> nothing | WIRE WireError",
+        "RecallJobs": "computation: Uid, most: Whole -> nothing | WIRE WireError",
         "CloseComputation": "computation: Uid -> nothing | WIRE WireError",
         "Introduce": f"version: Text, python: Records, name: Text, heartbeat: Seconds -> {FACTS} | VERSION VersionError, WIRE WireError",
         "OpenComputation": "computation: Records -> missing: Records | HELD NodeHeldError, REFUSED RefusedError, WIRE WireError",

@@ -20,6 +20,7 @@ class SchedulerCommands(commands.Laws):
         "ComputationReady": "computation: Uid, generation: Whole -> nothing | WIRE WireError",
         "Heartbeat": "nothing -> no answer | WIRE WireError",
         "JobsEnded": "jobs: Records -> nothing | WIRE WireError",
+        "JobsGivenBack": "jobs: Records -> nothing | WIRE WireError",
         "JobsStarted": "jobs: Records -> nothing | WIRE WireError",
         "NodeFreed": "nothing -> nothing | WIRE WireError",
     }

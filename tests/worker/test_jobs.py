@@ -7,7 +7,7 @@ import time
 import unittest
 
 from dispytw.values import CANCELLED, FINISHED, Attempt
-from dispytw.wire.frames import Ready
+from dispytw.wire.frames import Close, GivenBack, Ready, Recall
 from tests.worker.driving import Driver, content, is_alive, opened, word_from
 
 COMPUTE = """
@@ -127,3 +127,47 @@ class CancelTests(unittest.TestCase):
         self.driver.cancel(first)
         self.driver.cancel(Attempt(bytes(16), 7))
         self.assertEqual(self.driver.outcome(second).status, FINISHED)
+
+
+class WidthTests(unittest.TestCase):
+    """A supervisor that runs two jobs at a time."""
+
+    def setUp(self) -> None:
+        self.driver = Driver(COMPUTE, width=2)
+        os.mkfifo(os.path.join(self.driver.work, "said"))
+        self.addCleanup(self.driver.stop)
+        self.driver.start().hear_a(Ready)
+        self.running = [self.driver.begin("sleeps"), self.driver.begin("sleeps")]
+        self.waiting = [self.driver.begin("quick") for _ in range(3)]
+        for attempt in self.running:
+            self.driver.started(attempt)
+
+    def test_what_waits_runs_in_its_turn(self) -> None:
+        """An end makes room for the next ones, in order."""
+        word_from(os.path.join(self.driver.work, "said"))
+        self.driver.cancel(self.running[0])
+        starts = [self.driver.started(attempt) for attempt in self.waiting]
+        self.assertEqual(starts, sorted(starts))
+        for attempt in self.waiting:
+            self.assertEqual("quick", opened(self.driver.outcome(attempt).result))
+
+    def test_recalled(self) -> None:
+        """What waits is given back, the last ones first; what runs is not, and what stays is run."""
+        self.driver.say(Recall(2))
+        self.assertEqual(GivenBack((self.waiting[2], self.waiting[1])), self.driver.hear_a(GivenBack))
+        self.driver.say(Recall(5))
+        self.assertEqual(GivenBack((self.waiting[0],)), self.driver.hear_a(GivenBack))
+        self.driver.say(Recall(5))
+        self.assertEqual(GivenBack(()), self.driver.hear_a(GivenBack))
+
+    def test_cancelled_while_it_waits(self) -> None:
+        """Ends at once, and never starts."""
+        self.driver.cancel(self.waiting[0])
+        outcome = self.driver.outcome(self.waiting[0])
+        self.assertEqual((CANCELLED, None, "cancelled before it started"), (outcome.status, outcome.started, outcome.reason))
+
+    def test_closed(self) -> None:
+        """What waits is Cancelled with what runs."""
+        self.driver.say(Close())
+        for attempt in [*self.running, *self.waiting]:
+            self.assertEqual(CANCELLED, self.driver.outcome(attempt).status)

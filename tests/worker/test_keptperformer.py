@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
+import tempfile
 import time
+import unittest
+from unittest import mock
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
-from dispytw.wire.frames import Ended, Ready
+from dispytw.wire.frames import Ended, Ready, Start
+from dispytw.worker.keptperformer import KeptWorker
+from dispytw.worker.keptslots import KeptSlot
 from tests.worker.driving import DEADLINE, PRELUDE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
 
 EVERY_PYTHON = False
@@ -22,6 +28,11 @@ def pid(): return os.getpid()
 def remembers(word): seen.append(word); return list(seen)
 def prints(text): print(text); os.write(2, text.encode() + b"!"); return text
 def much(): os.write(1, b"x" * (9 << 20)); return "much"
+def much_for_long():
+    os.write(1, b"x" * (9 << 20))
+    deadline = time.monotonic() + 10
+    while os.fstat(1).st_size > 8 << 20 and time.monotonic() < deadline: time.sleep(0.01)
+    return os.fstat(1).st_size
 def large(): return "r" * 100_000
 def raises(): raise ValueError("no")
 def recurses(): return recurses()
@@ -64,6 +75,24 @@ def forks_and_returns():
     return "parent"
 def closes_everything(): os.closerange(3, 256); return "closed"
 """
+
+
+class Alone(unittest.TestCase):
+    """A kept worker's own part, in this process."""
+
+    def test_named_before_the_body(self) -> None:
+        """A cancel that came between the taking of a job and its body is not lost: the body does not begin."""
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        slot = KeptSlot.open(directory)
+        self.addCleanup(slot.close)
+        worker = KeptWorker(mock.Mock(perform=lambda payload: b"done"), slot, directory, directory, None)
+        named, other = (Start(Attempt(b"j" * 16, number), Inline(b"")) for number in (1, 2))
+        slot.name(named.attempt)
+        outcome = worker._tried(named)
+        self.assertEqual(TERMINATED, outcome.status)
+        self.assertIn("KeyboardInterrupt", outcome.exception or "")
+        self.assertEqual(FINISHED, worker._tried(other).status)
 
 
 class KeptWorkerTests(SupervisorTestCase):
@@ -116,6 +145,9 @@ class KeptWorkerTests(SupervisorTestCase):
         outcome = driver.run("much")
         self.assertRegex(content(outcome.stdout), rb"(?s)\Ax{8388608}\n\[at least \d+ bytes .*dropped\]\n\Z")
         self.assertEqual("r" * 100_000, self.returned(driver.run("large")))
+        outcome = driver.run("much_for_long")
+        self.assertEqual(8 << 20, self.returned(outcome))
+        self.assertRegex(content(outcome.stdout), rb"(?s)\Ax{8388608}\n\[at least 1048576 bytes .*dropped\]\n\Z")
         self.assertEqual(b"", content(driver.run("pid").stdout))
 
     def test_every_death(self) -> None:
