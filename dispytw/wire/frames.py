@@ -28,6 +28,7 @@ from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt
 FRAME_LIMIT = 1024 * 1024
 
 _LENGTH = struct.Struct(">I")
+_pack = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
 _number = (int, float)
 
 
@@ -277,9 +278,15 @@ def encode(frame: Frame) -> bytes:
 
     :raises WireError: when it is longer than `FRAME_LIMIT`.
     """
-    packed: bytes = msgpack.packb(_FIELDS[type(frame)](frame), use_bin_type=True, unicode_errors="surrogatepass")
+    packed: bytes = _pack(_FIELDS[type(frame)](frame))
     if len(packed) > FRAME_LIMIT:
         raise WireError(f"a {type(frame).__name__} frame of {len(packed)} bytes; the limit is {FRAME_LIMIT}")
+    return _LENGTH.pack(len(packed)) + packed
+
+
+def encode_returned(began: float, result: bytes) -> bytes:
+    """`Returned` with an inline result as the bytes that travel: each page that a worker touches on its way is copied for each job."""
+    packed: bytes = _pack([9, began, result])
     return _LENGTH.pack(len(packed)) + packed
 
 

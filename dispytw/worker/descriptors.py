@@ -9,8 +9,11 @@ Every page that the hook touches is copied for every job, so it does as little a
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
-import signal
+from functools import partial
+
+from dispytw.worker import forking
 
 _ours: set[int] = set()
 _passed: tuple[int, ...] = ()
@@ -34,25 +37,41 @@ def fork(passing: tuple[int, ...]) -> int:
     """Fork; in the child only ``passing`` remain of our descriptors. Returns what `os.fork` returns."""
     global _passed
     _passed = passing
+    closing = tuple(_ours.difference(passing))
     try:
-        return os.fork()
+        return forking.fork(partial(_close_in_child, closing))
     finally:
         _passed = ()
 
 
-def guard(descriptor: int) -> None:
-    """In a worker, before the user's code: this one is ours as long as it is what it is now."""
+def identity(descriptor: int) -> tuple[int, int]:
+    """What a descriptor is, whatever its number."""
     status = os.fstat(descriptor)
-    _identities[descriptor] = status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino
+
+
+def guard(descriptor: int, known: tuple[int, int] | None = None) -> None:
+    """In a worker, before the user's code: this one is ours as long as it is what it is now.
+
+    :param known: its identity, where that was looked up before the fork.
+    """
+    _identities[descriptor] = known or identity(descriptor)
 
 
 def is_ours(descriptor: int) -> bool:
     """Whether a guarded descriptor is still the same."""
     try:
-        status = os.fstat(descriptor)
+        return _identities.get(descriptor) == identity(descriptor)
     except OSError:
         return False
-    return _identities.get(descriptor) == (status.st_dev, status.st_ino)
+
+
+def _close_in_child(closing: tuple[int, ...]) -> None:
+    """What `_after_fork_in_child` does, when it was known before the fork."""
+    _forget_wakeup()
+    for descriptor in closing:
+        os.close(descriptor)
+    _ours.clear()
 
 
 def _after_fork_in_child() -> None:
@@ -69,9 +88,9 @@ def _after_fork_in_child() -> None:
 
 def _forget_wakeup() -> None:
     """A signal must not write to a descriptor that is closed here and may be opened anew; unless it is setup()'s own."""
-    wakeup = signal.set_wakeup_fd(-1)
+    wakeup = _signal.set_wakeup_fd(-1)
     if wakeup != -1 and wakeup not in _ours:
-        signal.set_wakeup_fd(wakeup)
+        _signal.set_wakeup_fd(wakeup)
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

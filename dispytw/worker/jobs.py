@@ -107,10 +107,10 @@ class Jobs:
         _flush_output()
         try:
             slot = self._free.pop() if self._free else self._new_slot()
+            work = self.work(attempt, args)
             pid = descriptors.fork(slot.passing)
         except OSError as error:
             return self.tell(Ended(attempt, not_started(error)))
-        work = self.work(attempt, args)
         if pid == 0:
             perform(work, slot, supervisor)
         began = time.time()

@@ -90,6 +90,7 @@ class KeptJobs:
         """Give the attempt to a worker, or let it wait for one."""
         self._waiting[attempt] = args
         self._share()
+        self._look_soon()
 
     def recall(self, most: int) -> list[Attempt]:
         """Give up at most so many attempts that have not started, the last ones first."""
@@ -183,7 +184,6 @@ class KeptJobs:
         worker = Kept(slot, pid)
         self._workers.append(worker)
         self.watch(slot.ours, partial(self._hear, worker))
-        self._look_soon()
         return worker
 
     # What workers say.

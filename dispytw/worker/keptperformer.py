@@ -136,7 +136,8 @@ class KeptWorker:
         if not tree.children() <= spared:
             while not tree.sweep(spared):
                 time.sleep(0.001)  # a killed process needs its moment; nothing else is to be done here
-            forget_parents_children()
+            if "multiprocessing.process" in sys.modules:
+                forget_parents_children()
 
 
 def keep_performing(make: Callable[[], KeptWorker], slot: KeptSlot, supervisor: int) -> NoReturn:
@@ -147,7 +148,7 @@ def keep_performing(make: Callable[[], KeptWorker], slot: KeptSlot, supervisor: 
     """
     status = 1
     try:
-        become_worker(slot.passing[0], slot.stdout.descriptor, slot.stderr.descriptor, supervisor)
+        become_worker(slot, supervisor)
         for descriptor in slot.passing:
             descriptors.guard(descriptor)
         worker = make()

@@ -14,6 +14,7 @@ import socket
 import stat
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
 import attrs
@@ -21,13 +22,17 @@ import msgpack
 
 from dispytw.errors import PayloadError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
-from dispytw.wire.frames import Frame, Raised, Returned, encode
+from dispytw.wire.frames import Raised, Returned, encode, encode_returned
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
 from dispytw.worker.slots import Slot
 from dispytw.worker.tracebacks import text_of
 
 _CANCEL = (int(signal.SIGINT),)
+_SIGCHLD = int(signal.SIGCHLD)
+
+#: What modules that setup() has imported need in every worker.
+_mends: list[Callable[[], Any]] = []
 
 
 class Namespace(Protocol):
@@ -66,10 +71,9 @@ def perform(work: Work, slot: Slot, supervisor: int) -> NoReturn:
     """
     status = 1
     try:
-        channel, stdout, stderr = slot.passing
-        become_worker(channel, stdout, stderr, supervisor)
-        os.close(stdout)
-        os.close(stderr)
+        become_worker(slot, supervisor)
+        os.close(slot.stdout.descriptor)
+        os.close(slot.stderr.descriptor)
         status = _perform(work, slot.theirs)
     except BaseException as error:  # a fault of ours: the supervisor quotes it with the exit status
         os.write(2, text_of(error).encode())
@@ -77,52 +81,58 @@ def perform(work: Work, slot: Slot, supervisor: int) -> NoReturn:
         os._exit(status)
 
 
-def become_worker(channel: int, stdout: int, stderr: int, supervisor: int) -> None:
+def become_worker(slot: Slot, supervisor: int) -> None:
     """Make this forked process one of its own: session, output, signals.
 
-    :param channel: descriptor on which it will say how it went.
     :param supervisor: process id of the parent, without which a worker ends.
     """
     tree.die_with(supervisor)
     tree.adopt_orphans()
     os.setsid()
+    channel, stdout, stderr, identity = slot.passing[0], slot.stdout.descriptor, slot.stderr.descriptor, slot.identity
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    descriptors.guard(channel)
-    _signal.signal(signal.SIGCHLD, _signal.SIG_DFL)
-    _reseed()
-    forget_parents_children()
+    descriptors.guard(channel, identity)
+    _signal.signal(_SIGCHLD, _signal.SIG_DFL)
+    for mend in _mends:
+        mend()
 
 
-def _reseed() -> None:
-    """`random` reseeds itself after a fork; numpy's legacy generator does not, and jobs would all draw the same numbers."""
+def look_at_modules() -> None:
+    """In the supervisor, when setup() has run: note what workers have to mend.
+
+    `random` reseeds itself after a fork; numpy's legacy generator does not, and jobs would all draw the same numbers. And as in
+    multiprocessing's own children, processes and finalizers of setup() are not a worker's to end.
+    """
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        numpy_random.seed()
+        _mends.append(numpy_random.seed)
+    if "multiprocessing.process" in sys.modules:
+        _mends.append(forget_parents_children)
 
 
 def forget_parents_children() -> None:
-    """As multiprocessing does in its own children: processes and finalizers of setup() are not this process's to end."""
-    process, util = (sys.modules.get(f"multiprocessing.{name}") for name in ("process", "util"))
-    if process is not None:
-        process._children = set()  # type: ignore[attr-defined]
+    """Let multiprocessing know of no children, and of no finalizers of its parent's."""
+    process, util = sys.modules["multiprocessing.process"], sys.modules.get("multiprocessing.util")
+    process._children = set()  # type: ignore[attr-defined]
     if util is not None:
         util._finalizer_registry.clear()
         util._run_after_forkers()
 
 
 def _perform(work: Work, channel: socket.socket) -> int:
-    word = _tried(work)
+    said = _tried(work)
     flush_output()
     if not descriptors.is_ours(channel.fileno()):
         return 1  # closed by the job; or this is a child that the job forked, coming back from the body: it has no word
-    channel.sendall(encode(word))
+    channel.sendall(said)
     _end_multiprocessing()
     flush_output()
     return 0
 
 
-def _tried(work: Work) -> Frame:
+def _tried(work: Work) -> bytes:
+    """The worker's word, encoded."""
     began = None
     try:
         try:
@@ -132,12 +142,14 @@ def _tried(work: Work) -> Frame:
             _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)  # raises when a cancel came before the body
             began = time.time()
             result = work.namespace.perform(payload)
-            return Returned(began, written_body(result, stored_path(work.out, work.attempt, "result")))
+            if len(result) <= INLINE_LIMIT:
+                return encode_returned(began, result)
+            return encode(Returned(began, written_body(result, stored_path(work.out, work.attempt, "result"))))
         finally:
             _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
     except BaseException as error:
         _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
-        return Raised(began, text_of(error))
+        return encode(Raised(began, text_of(error)))
 
 
 def _execute(work: Work, program: str, payload: bytes) -> NoReturn:

@@ -19,6 +19,7 @@ class Slot:
     :param ours: the supervisor's end of the socket, which never blocks.
     :param theirs: the worker's end.
     :param passing: the descriptors that a worker in this slot needs.
+    :ivar identity: what the worker's end of the socket is, whatever its number.
     :param sound: False once the socket carried what nobody should have written; such a slot is not used again.
     """
 
@@ -28,7 +29,11 @@ class Slot:
     stderr: Capture
     passing: tuple[int, ...]
     sound: bool = True
+    identity: tuple[int, int] = attrs.field(init=False)
     _decoder: Decoder = attrs.field(factory=Decoder)
+
+    def __attrs_post_init__(self) -> None:
+        self.identity = descriptors.identity(self.theirs.fileno())
 
     @classmethod
     def open(cls, directory: str) -> Slot:

@@ -26,11 +26,11 @@ import attrs
 
 from dispytw.values import WORKER, Attempt, Body
 from dispytw.wire.frames import Cancel, Close, Frame, GivenBack, Ready, Recall, Setup, SetupFailed, Start
-from dispytw.worker import descriptors, jobfunctions, tree
+from dispytw.worker import descriptors, forking, jobfunctions, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
 from dispytw.worker.jobs import Jobs
 from dispytw.worker.keptjobs import KeptJobs
-from dispytw.worker.performer import Work
+from dispytw.worker.performer import Work, look_at_modules
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
 
@@ -143,6 +143,8 @@ class Supervisor:
             self._closing = Close(cleanup=False)
             return
         self._jobs = self._kept_jobs(setup) if setup.isolation == WORKER else self._forked_jobs(setup)
+        forking.look_at_threads()
+        look_at_modules()
         gc.collect()
         gc.freeze()  # a collection in a worker would touch, and so copy, every page of ours
         self._tell(Ready())
@@ -315,6 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.getsid(0) != os.getpid():
         os.setsid()
     tree.adopt_orphans()
+    forking.note_registrations()
     supervisor = Supervisor(_listening(options.listen), _hearing_of_children())
     jobfunctions.log_to(2)
     if options.notice is not None:

@@ -1,0 +1,108 @@
+"""Forks that mend only what needs it: jobs find what they would find after any other fork."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import unittest
+
+from dispytw.wire.frames import Ready
+from dispytw.worker import forking
+from tests.worker.driving import Driver, SupervisorTestCase, opened
+
+EVERY_PYTHON = True
+
+SOURCE = """
+import logging, random, threading
+calls = []
+def setup():
+    os.register_at_fork(before=lambda: calls.append("before"), after_in_parent=lambda: calls.append("parent"))
+    os.register_at_fork(after_in_child=lambda: calls.append("child"), after_in_parent=lambda: calls.append("parent again"))
+    if os.path.exists(os.path.join(dispy_job_path, "threaded")):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    return 0
+def look():
+    logging.getLogger().handlers  # the module is there
+    return calls, random.random(), is_bare()
+def is_bare(): return sys.modules["dispytw.worker.forking"]._bare
+def forks():
+    heard, said = os.pipe()
+    if os.fork() == 0: os.write(said, ",".join(calls).encode()); os._exit(0)
+    return os.read(heard, 1000).decode()
+def threads():
+    done = []
+    thread = threading.Thread(target=done.append, args=(1,)); thread.start(); thread.join()
+    with threading.Lock(), logging._lock: return done
+"""
+
+
+class ForkTests(SupervisorTestCase):
+    """What jobs see."""
+
+    def look(self, driver: Driver) -> tuple[list[str], float, bool]:
+        """What a job sees of its fork."""
+        seen = opened(driver.run("look").result)
+        assert isinstance(seen, tuple)
+        return seen
+
+    def test_what_was_registered_is_called(self) -> None:
+        """Hooks of os.register_at_fork are called in every job, in Python's order; each job has its own random numbers."""
+        driver = self.supervisor(SOURCE)
+        driver.hear_a(Ready)
+        seen = [self.look(driver) for _ in range(3)]
+        self.assertEqual(["before", "child"], seen[0][0])
+        self.assertEqual(["before", "parent", "parent again", "before", "child"], seen[1][0])
+        self.assertEqual(3, len({number for _, number, *_ in seen}))
+        self.assertEqual({True}, {bare for *_, bare in seen})
+
+    def test_with_threads(self) -> None:
+        """A setup() that started a thread gets Python's own fork, and its hooks are called once, too."""
+        driver = Driver("import os, sys, time\ndef compute(name, *args): return globals()[name](*args)\n" + SOURCE)
+        self.addCleanup(driver.stop)
+        open(os.path.join(driver.work, "threaded"), "w").close()
+        driver.start().hear_a(Ready)
+        calls, _, bare = self.look(driver)
+        self.assertEqual((["before", "child"], False), (calls, bare))
+
+    def test_what_a_job_does(self) -> None:
+        """A job may fork, with all hooks, and have threads and locks."""
+        driver = self.supervisor(SOURCE)
+        driver.hear_a(Ready)
+        self.assertEqual("before,child,before,child", opened(driver.run("forks").result))
+        self.assertEqual([1], opened(driver.run("threads").result))
+
+
+class Alone(unittest.TestCase):
+    """In this process."""
+
+    def test_not_where_threads_run(self) -> None:
+        """A process with a second thread is not taken for one with a single one."""
+        self.addCleanup(setattr, forking, "_bare", False)
+        self.addCleanup(forking._repairs.clear)
+        ended = threading.Event()
+        thread = threading.Thread(target=ended.wait)
+        thread.start()
+        try:
+            forking.look_at_threads()
+        finally:
+            ended.set()
+            thread.join()
+        self.assertFalse(forking._bare)
+
+    def test_no_more_processes(self) -> None:
+        """Is an OSError, as with os.fork."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+                os.setuid(65534) if os.getuid() == 0 else None  # root has no such limit
+                forking.look_at_threads()
+                forking._bare = True
+                forking.fork(lambda: os._exit(0))
+            except BlockingIOError:
+                status = 0
+            finally:
+                os._exit(status)
+        self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
