@@ -140,7 +140,8 @@ class MemoryLauncher:
         for attempt in back:
             del self._waiting[attempt]
         if computation in self._supervisors:
-            self._tell(self._events.jobs_given_back, computation, back)
+            told = partial(self._events.jobs_given_back, computation, back)
+            self._world.callLater(self.starting, self._process.deliver, told)
 
     def _begin(self, attempt: Attempt, duration: float) -> None:
         running = self._jobs[attempt]

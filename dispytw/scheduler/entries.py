@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 
 import attrs
 
@@ -111,6 +112,10 @@ class NodeEntry:
             return False
         whole = preparation.state is PreparationState.READY and preparation.cpus == self.cpus
         return whole and preparation.busy == self.busy < self.cpus * (1 + depth)
+
+    def waits(self, job: JobEntry) -> bool:
+        """Whether the job waits there behind as many others as there are slots, as far as is known."""
+        return job.uid not in itertools.islice(self.jobs, max(0, self.cpus - len(self.strays)))
 
     @property
     def parked(self) -> int:

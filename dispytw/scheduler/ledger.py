@@ -119,9 +119,12 @@ class Ledger(Attendance):
             return [self._settle(entry, Outcome(CANCELLED, reason="cancelled before it was sent"), None)]
         if entry.cancelled:
             return []
-        entry.cancelled = True
         assert entry.node is not None
-        return [Withdraw(entry.node, entry.attempt)] if self.nodes[entry.node].live else []
+        node = self.nodes[entry.node]
+        if entry.state is JobState.ASSIGNED and node.live and node.waits(entry):
+            return self._withdrawn(entry, node, Outcome(CANCELLED, reason="cancelled before it started"))
+        entry.cancelled = True
+        return [Withdraw(node.uid, entry.attempt)] if node.live else []
 
     def given_up(self, cluster: bytes, why: str) -> list[Order]:
         """The user waits no longer for any job of the cluster: each is settled now, and stopped where it runs."""
@@ -130,14 +133,19 @@ class Ledger(Attendance):
             if job.node is None:
                 orders.append(self._settle(job, Outcome(CANCELLED, reason=NEVER_SENT), None))
                 continue
-            node, attempt = self.nodes[job.node], job.attempt
-            self._off_node(job)
-            if node.live:
-                node.strays.add(attempt)
-                self._changed(node)
-                orders.append(Withdraw(node.uid, attempt))
-            orders.append(self._settle(job, Outcome(CANCELLED, reason=why), node.uid))
+            orders.extend(self._withdrawn(job, self.nodes[job.node], Outcome(CANCELLED, reason=why)))
         return orders
+
+    def _withdrawn(self, job: JobEntry, node: NodeEntry, outcome: Outcome) -> list[Order]:
+        """Settle a job that is on a node, and stop it there."""
+        attempt = job.attempt
+        self._off_node(job)
+        orders: list[Order] = []
+        if node.live:
+            node.strays.add(attempt)
+            self._changed(node)
+            orders.append(Withdraw(node.uid, attempt))
+        return [*orders, self._settle(job, outcome, node.uid)]
 
     def unsent_given_up(self, clusters: Iterable[bytes]) -> list[Order]:
         """Jobs that have not left are settled as Cancelled, 'never sent'; the others are cancelled where they are."""

@@ -94,6 +94,15 @@ class Parking(Registry):
         self.end(1)
         self.assertEqual(1, len(self.ledger.nodes[SECOND].jobs))
 
+    def test_cancelled_while_it_waits(self) -> None:
+        """Is Cancelled at once, as it would be here; the node is told, and what it says of it later changes nothing."""
+        self.submit(2, 3)
+        self.end(1)
+        orders = self.ledger.cancelled(uid(3))
+        self.assertEqual([o.Withdraw(NODE, attempt(3)), (uid(3), 8)], [orders[0], *self.settled(orders)])
+        self.assertEqual([], self.settled(self.ledger.ended(NODE, attempt(3), SHORT)))
+        self.assertEqual([], self.settled(self.ledger.cancelled(uid(2))))
+
     def test_an_idle_node_gets_half(self) -> None:
         """A long job blocks the slot, and another node comes: it gets half of what waits behind."""
         self.submit(2, 3, 4, 5)
@@ -122,9 +131,9 @@ class Parking(Registry):
         """A job that was cancelled meanwhile is settled; one that is somewhere else by now is left alone."""
         self.submit(2, 3)
         self.end(1)
-        self.ledger.cancelled(uid(3))
-        orders = self.ledger.given_back(NODE, [attempt(3), attempt(1)])
-        self.assertEqual([(uid(3), 8)], self.settled(orders))
+        self.ledger.cancelled(uid(2))
+        orders = self.ledger.given_back(NODE, [attempt(2), attempt(1)])
+        self.assertEqual([(uid(2), 8)], self.settled(orders))
 
     def test_a_new_link(self) -> None:
         """What was asked on the old one is asked again."""
