@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import unittest
+from typing import Any
 
 from tests.functional.campaigns import campaign
 from tests.functional.daemons import Daemons
 
-JOBS = 20_000
+JOBS = 50_000
 
 #: Given the node's address, its daemon's pid and a number of jobs; runs on the same machine.
 MANY = """
@@ -25,7 +26,7 @@ def resident(pid):
 if __name__ == "__main__":
     address, pid, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     called = []
-    cluster = dispy.JobCluster(compute, nodes=[address], callback=called.append)
+    cluster = dispy.JobCluster(compute, nodes=[address], callback=called.append, isolation=sys.argv[4])
     assert cluster.submit(-1)() == -1
     cluster.wait()
     called.clear()
@@ -53,19 +54,28 @@ if __name__ == "__main__":
 
 @campaign
 class ManyJobs(unittest.TestCase):
-    """One node with four slots, one program, twenty thousand jobs that do nothing."""
+    """One node with four slots, one program, fifty thousand jobs that do nothing."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self, seconds=600)
+        self.daemons = Daemons(self, seconds=900)
         self.node = self.daemons.node("--cpus", "4")
 
-    def test_none_lost_none_twice(self) -> None:
-        """Every job has its own result; every callback came once, in the order in which the jobs ended."""
-        done = self.daemons.program(MANY, self.node.address, str(self.node.pid), str(JOBS))
+    def test_a_process_for_each(self) -> None:
+        """Callbacks came in the order in which the jobs ended."""
+        told = self.none_lost_none_twice("job")
+        self.assertTrue(told["in order"], "callbacks came in another order than the jobs ended")
+
+    def test_kept_workers(self) -> None:
+        """The same jobs in processes that are kept."""
+        self.none_lost_none_twice("worker")
+
+    def none_lost_none_twice(self, isolation: str) -> dict[str, Any]:
+        """Every job has its own result; every callback came once."""
+        done = self.daemons.program(MANY, self.node.address, str(self.node.pid), str(JOBS), isolation)
         self.assertEqual(0, done.code, done)
-        told = json.loads(done.out)
-        print(f"\n{JOBS} jobs: {JOBS / told['seconds']:.0f} jobs/s, submitted within {told['submitting']:.1f} s")
+        told: dict[str, Any] = json.loads(done.out)
+        print(f"\n{JOBS} jobs, isolation {isolation!r}: {JOBS / told['seconds']:.0f} jobs/s, submitted within {told['submitting']:.1f} s")
         print(f"VmRSS in KiB before {told['before']}, client with all queued {told['queued']}, after {told['after']}")
         self.assertEqual([], told["wrong"])
         self.assertEqual((0, JOBS, JOBS), (told["pending"], told["called"], told["different"]))
-        self.assertTrue(told["in order"], "callbacks came in another order than the jobs ended")
+        return told
