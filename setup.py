@@ -37,7 +37,8 @@ setup(
     # Why each of these is needed, and who keeps it up: docs/dependencies.rst.
     install_requires=[
         "twisted[tls]>=24.7",
-        "pyopenssl>=23.2",
+        "pyopenssl>=24.3",
+        "cryptography>=42",
         "service-identity",
         "psutil>=5.9",
         "dill>=0.3.8",

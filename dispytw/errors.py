@@ -20,6 +20,10 @@ class AuthError(DispytwError, PermissionError):
     """The other end could not prove that it holds our secret or certificate, or refused our proof."""
 
 
+class CertificateError(DispytwError, ValueError):
+    """A certificate, key or authority's file of this end cannot be used; the message names the file and the fix."""
+
+
 class VersionError(DispytwError, ConnectionError):
     """The two ends speak different versions of the wire, or cannot run each other's code."""
 

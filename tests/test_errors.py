@@ -11,6 +11,7 @@ from dispytw.errors import DispytwError
 #: Of each class, the standard one whose handlers expect it.
 STANDARD: dict[str, type[Exception]] = {
     "AuthError": PermissionError,
+    "CertificateError": ValueError,
     "ClusterClosedError": RuntimeError,
     "ForkedError": RuntimeError,
     "NoNodesError": TimeoutError,

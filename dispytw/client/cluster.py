@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import secrets
 import threading
 import time
@@ -23,6 +24,7 @@ from dispytw.client.targets import find_targets
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
 from dispytw.values import JOB, WORKER, Body, Inline, Stored
+from dispytw.wire.certificates import given_certificate
 from dispytw.wire.payload import open_result, pack_arguments
 
 _numbers = itertools.count(1)
@@ -53,7 +55,10 @@ class JobCluster:
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
     :param pulse_interval: 1 to 600 seconds; a node silent for five of them is given up.
     :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
-    :param secret: must equal the nodes'; by default the user's own secret file.
+    :param secret: must equal the nodes'; by default the user's own secret file, unless there is a certificate.
+    :param keyfile: path of a PEM file with a private key; None if it is in certfile.
+    :param certfile: path of a PEM file with a certificate. The nodes must have the same; with cafile, one of that authority's.
+    :param cafile: path of a PEM file with the certificates of a private authority.
     :param node_port: where nodes listen that are named without a port.
     :param isolation: ``'job'``: each job has a process of its own; ``'worker'``: processes are kept and run job after job, which costs
         little for short jobs, and what one job leaves in memory the next ones find.
@@ -61,6 +66,7 @@ class JobCluster:
     :raises TypeError: when a parameter has the wrong type; it is named.
     :raises ValueError: when one has a value that makes no sense; it is named.
     :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
+    :raises CertificateError: when a certificate or key cannot be used; the file is named.
     :raises ShippingError: when the computation cannot be sent to nodes.
     """
 
@@ -84,9 +90,10 @@ class JobCluster:
         ping_interval: Any = None,
         reentrant: bool = False,
         secret: str = "",
-        keyfile: Any = None,
-        certfile: Any = None,
+        keyfile: str | os.PathLike[str] | None = None,
+        certfile: str | os.PathLike[str] | None = None,
         *,
+        cafile: str | os.PathLike[str] | None = None,
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
     ) -> None:
@@ -98,11 +105,11 @@ class JobCluster:
             recover_file=recover_file,
             dest_path=dest_path,
             ping_interval=ping_interval,
-            keyfile=keyfile,
-            certfile=certfile,
         )
         _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
         _check_isolation(isolation, max_jobs_per_worker)
+        _check_paths(keyfile=keyfile, certfile=certfile, cafile=cafile)
+        certificate = given_certificate(certfile, keyfile, cafile, speech.LOGGER.warning)
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
@@ -120,7 +127,7 @@ class JobCluster:
         self._ending = threading.Lock()
         self._engine: Engine = engine()
         speech.set_level(loglevel)
-        found = find_targets(entries, node_port, secret, private_node)
+        found = find_targets(entries, node_port, secret, private_node, certificate=certificate)
         self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
@@ -245,8 +252,6 @@ class JobCluster:
 def _body(content: str | bytes) -> Body:
     if isinstance(content, bytes):
         return Inline(content)
-    import os
-
     return Stored(content, os.path.getsize(content))
 
 
@@ -282,6 +287,11 @@ def _check_types(
     if pulse_interval is not None:
         number = isinstance(pulse_interval, (int, float)) and not isinstance(pulse_interval, bool)
         _check("pulse_interval", number and 0.1 <= pulse_interval <= 1000, pulse_interval, "seconds, from 0.1 to 1000")
+
+
+def _check_paths(**parameters: Any) -> None:
+    for name, value in parameters.items():
+        _check(name, value is None or isinstance(value, (str, os.PathLike)), value, "a path")
 
 
 def _check(name: str, holds: bool, value: Any, wanted: str) -> None:

@@ -22,7 +22,7 @@ from dispytw.client.nodes import Address
 from dispytw.client.session import Introduction, Session
 from dispytw.errors import ClusterClosedError, ForkedError
 from dispytw.version import VERSION
-from dispytw.wire.doorway import connect
+from dispytw.wire.dialling import connect
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
 from dispytw.wire.streams import MemorySinks
 

@@ -10,6 +10,7 @@ import attrs
 
 from dispytw.client.nodes import LOCAL, NODE_PORT, Address, NodeAllocate, parse_address
 from dispytw.client.session import Target
+from dispytw.wire.certificates import Certificate
 from dispytw.wire.credentials import credential_from, read_secret_file, secret_credential
 
 #: Set by ``dispytw run`` for its child: the private node, and the file with its secret.
@@ -37,10 +38,12 @@ def find_targets(
     secret: str,
     start_private_node: Callable[[], tuple[Address, Any]],
     environ: Mapping[str, str] = os.environ,
+    certificate: Certificate | None = None,
 ) -> Targets:
     """Addresses and credentials for a cluster's entries.
 
     :param secret: what the program passed; empty for none.
+    :param certificate: what the program's certfile holds; None for none. A private node is opened by its own secret all the same.
     :param start_private_node: gives the address and credential of the private node that ``'local'`` means.
     """
     run_node = parse_address(environ[RUN_NODE], NODE_PORT) if RUN_NODE in environ else None
@@ -58,5 +61,6 @@ def find_targets(
                 note = f"'*' means {address} until discovery is built; name other nodes in nodes=[…]"
         if address == run_node:
             credential = secret_credential(read_secret_file(environ[RUN_SECRET_FILE]))
-        found.setdefault(Target(address, credential or credential_from(argument=secret, environ=environ)), entry)
+        credential = credential or credential_from(secret, environ=environ, certificate=certificate)
+        found.setdefault(Target(address, credential), entry)
     return Targets(tuple(found), {target.address: entry for target, entry in found.items()}, note)

@@ -13,7 +13,8 @@ from twisted.python import usage
 
 from dispytw.errors import DispytwError
 from dispytw.node.service import CannotServe, NodeConfig, NodeService
-from dispytw.wire.credentials import INSECURE, Credential, explicit_secret, secret_credential, user_secret
+from dispytw.wire.certificates import given_certificate
+from dispytw.wire.credentials import INSECURE, Credential, credential_from, explicit_secret
 
 NODE_PORT = 51348
 
@@ -30,12 +31,15 @@ class Options(usage.Options):
 
     optParameters: list[list[Any]] = [
         ["cpus", "c", 0, "slots to offer; 0: as many as there are cores, negative: leave that many free", _number],
-        ["host", "i", None, "address to listen on (default: 127.0.0.1, or all with a secret of your own)"],
+        ["host", "i", None, "address to listen on (default: 127.0.0.1, or all with a secret of your own or a certificate)"],
         ["port", None, NODE_PORT, "TCP port to listen on; 0: a free one", _number],
         ["dispy-port", "p", None, "base port P as in dispy: listen on P+1", _number],
         ["name", None, None, "name shown to users (default: host name)"],
         ["secret-file", None, None, "file that holds the secret"],
         ["secret", "s", None, "the secret itself; other users of this machine can see it"],
+        ["certfile", None, None, "file with the certificate, the same on every machine; beside a secret, both must pass"],
+        ["keyfile", None, None, "file with its private key, unless that is in certfile"],
+        ["cafile", None, None, "file with a private authority's certificates: others must show one of its, not the same"],
         ["state-dir", None, None, "directory for what the node must remember"],
         ["zombie-interval", None, 60.0, "minutes for which jobs of a silent client go on", float],
         ["announce-fd", None, None, "descriptor on which 'host port' is written once the node listens", _number],
@@ -85,7 +89,7 @@ def build_service(config: NodeConfig, reactor: Any) -> NodeService:
 def makeService(options: Options) -> IService:
     """The service for twistd.
 
-    :raises usage.UsageError: when there is no usable secret.
+    :raises usage.UsageError: when there is no usable secret or certificate.
     """
     from twisted.internet import reactor
 
@@ -109,12 +113,19 @@ def makeService(options: Options) -> IService:
 
 def _credential(options: Options) -> tuple[Credential, bool]:
     """The credential, and whether it is one that lets the node listen on all addresses."""
+    certificate = given_certificate(options["certfile"], options["keyfile"], options["cafile"], _warn)
     if options["insecure"]:
+        if certificate is not None:
+            raise usage.UsageError("--insecure and --certfile contradict each other: leave out one of them")
         return INSECURE, False
     if options["secret"]:
-        print("dispynode: a secret on the command line can be seen by others on this machine; use --secret-file", file=sys.stderr)
+        _warn("a secret on the command line can be seen by others on this machine; use --secret-file")
     chosen = explicit_secret(options["secret"] or "", options["secret-file"])
-    return secret_credential(chosen or user_secret()), chosen is not None
+    return credential_from(options["secret"] or "", options["secret-file"], certificate=certificate), bool(certificate or chosen)
+
+
+def _warn(text: str) -> None:
+    print(f"dispynode: {text}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

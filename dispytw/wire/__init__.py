@@ -1,10 +1,10 @@
 """The corridor: everything that is ever said between processes, told here in prose.
 
 **A link** joins two peers. It begins with a *greeting* (`dispytw.wire.greeting`) in which both prove that they hold the same
-secret; then it carries AMP boxes (`dispytw.wire.limits` makes AMP safe) until it is closed. Either end may ask. An *ask* is an
-imperative and is answered at once, for "accepted"; a *tell* is in the past tense, and its answer means "you may forget it". No
-answer is ever pending for as long as a job runs. Everything may be said twice: ids are made by the sender, and a duplicate
-gets the same answer as the first.
+secret, or that the certificates they have shown are fit (`dispytw.wire.verdict`), or both; then it carries AMP boxes
+(`dispytw.wire.limits` makes AMP safe) until it is closed. Either end may ask. An *ask* is an imperative and is answered at once, for
+"accepted"; a *tell* is in the past tense, and its answer means "you may forget it". No answer is ever pending for as long as a job
+runs. Everything may be said twice: ids are made by the sender, and a duplicate gets the same answer as the first.
 
 **The scheduler gets to know a node.** Its first words are `Introduce`: who am I, which versions do I speak, how often will you
 hear from me. The node answers with what it is: name, slots, incarnation. Then `Reconcile`: the scheduler lists the attempts
@@ -31,7 +31,8 @@ slots; those that have not begun can be got back by `RecallJobs`, and the node t
 
 Modules: `arguments` (AMP types), `limits` (AMP made safe), `nodecommands` and `schedulercommands` (split by who answers),
 `streams` and `streamcommands` (bytes beyond a box), `records` (values as msgpack lists), `heartbeat`, `paths`, `greeting`,
-`credentials`, `doorway`, `frames`, and `payload`, the only module that pickles and which no daemon imports.
+`credentials`, `certificates`, `verdict`, `doorway`, `dialling`, `frames`, and `payload`, the only module that pickles and which no
+daemon imports.
 """
 
 #: Raised whenever two builds could misunderstand each other; both ends say theirs in the greeting's first eight bytes.

@@ -1,8 +1,8 @@
-"""Secrets: where they come from, how they are stretched, and the file that a user's own processes share.
+"""What an end proves itself by. Secrets: where they come from, how they are stretched, and the file that a user's processes share.
 
-A secret comes from a file, a systemd credential, the environment or an argument, in this order; with none of them it is the
-user's own file, made at first use. Generated secrets hold 160 bits and skip the stretch; any other goes through scrypt
-(RFC 7914), once in a process.
+A certificate (`dispytw.wire.certificates`) may stand in a secret's place, or beside it. A secret comes from a file, a systemd
+credential, the environment or an argument, in this order; with none of them it is the user's own file, made at first use. Generated
+secrets hold 160 bits and skip the stretch; any other goes through scrypt (RFC 7914), once in a process.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Union
 import attrs
 
 from dispytw.errors import AuthError
+from dispytw.wire.certificates import Certificate
 
 #: Bytes of the longest secret.
 LONGEST = 4096
@@ -40,14 +41,38 @@ class Secret:
 
 
 @attrs.frozen
+class Certified:
+    """A certificate, and perhaps a secret beside it: then both must pass.
+
+    :param certificate: what this end shows, and wants to be shown.
+    :param secret: what both ends must hold as well; None for nothing more.
+    """
+
+    certificate: Certificate
+    secret: Secret | None = None
+
+
+@attrs.frozen
 class Insecure:
     """No proof, no encryption: only when said explicitly."""
 
 
 INSECURE = Insecure()
 
-#: What an end proves, and wants proved. Certificates will stand beside these.
-Credential = Union[Secret, Insecure]
+#: What an end proves, and wants proved.
+Credential = Union[Secret, Certified, Insecure]
+
+
+def secret_of(credential: Credential) -> Secret | None:
+    """The secret in a credential."""
+    if isinstance(credential, Certified):
+        return credential.secret
+    return credential if isinstance(credential, Secret) else None
+
+
+def certificate_of(credential: Credential) -> Certificate | None:
+    """The certificate in a credential."""
+    return credential.certificate if isinstance(credential, Certified) else None
 
 
 def new_secret() -> str:
@@ -155,9 +180,18 @@ def explicit_secret(argument: str = "", file: str | None = None, environ: Mappin
     return environ.get("DISPYTW_SECRET") or argument or None
 
 
-def credential_from(argument: str = "", file: str | None = None, environ: Mapping[str, str] = os.environ) -> Secret:
-    """The credential of whoever names no certificate: an explicit secret, or else the user's own.
+def credential_from(
+    argument: str = "",
+    file: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    certificate: Certificate | None = None,
+) -> Credential:
+    """The credential of whoever says this: a certificate, an explicit secret, or both; with neither it is the user's own secret.
 
-    Parameters and errors are those of `explicit_secret`.
+    Other parameters and errors are those of `explicit_secret`.
     """
-    return secret_credential(explicit_secret(argument, file, environ) or user_secret(environ))
+    chosen = explicit_secret(argument, file, environ)
+    secret = secret_credential(chosen) if chosen else None
+    if certificate is not None:
+        return Certified(certificate, secret)
+    return secret or secret_credential(user_secret(environ))

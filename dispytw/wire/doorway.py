@@ -1,4 +1,5 @@
-"""The doorway: a connection becomes a link here, or nothing. TLS first, then the greeting, then the transport is handed over.
+"""The doorway: a connection becomes a link here, or nothing. TLS first, and what is shown in it; then the greeting; then the transport
+is handed over.
 
 The acceptor bounds what it gives to strangers: connections, seconds, bytes, and greetings a second (`dispytw.wire.admission`).
 Everything that ends without a link is told to whoever waits, once, in words that say what to do (`dispytw.wire.refusals`).
@@ -12,9 +13,6 @@ from typing import Any
 
 import attrs
 from OpenSSL import SSL
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
@@ -23,10 +21,12 @@ from zope.interface import implementer
 
 from dispytw.errors import AuthError, VersionError, WireError
 from dispytw.wire.admission import MOST_STRANGERS, Admission, Lobby
-from dispytw.wire.credentials import Credential, Secret
-from dispytw.wire.greeting import Greeting, Opened, Refused
-from dispytw.wire.refusals import cut_short, explain, too_slow
-from dispytw.wire.tls import exporter, has_begun, under_tls
+from dispytw.wire.certificates import Certificate, openssl_words
+from dispytw.wire.credentials import Credential, Insecure, certificate_of
+from dispytw.wire.greeting import ROLES, Greeting, Opened, Reason, Refused, refusal
+from dispytw.wire.refusals import cut_short, explain, refused_by_tls, too_slow
+from dispytw.wire.tls import exporter, has_begun, shown, under_tls
+from dispytw.wire.verdict import Roles, judge
 
 log = Logger()
 
@@ -83,7 +83,12 @@ class Self:
     @property
     def secure(self) -> bool:
         """Whether it speaks TLS and wants proof."""
-        return isinstance(self.credential, Secret)
+        return not isinstance(self.credential, Insecure)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What it shows in TLS, and wants to be shown."""
+        return certificate_of(self.credential)
 
 
 @implementer(IHandshakeListener)
@@ -91,17 +96,21 @@ class Doorway(Protocol):
     """One connection until it is a link.
 
     :param me: who this end is.
-    :param initiator: whether this end has dialled.
+    :param dialled: the host name or address that this end has dialled; None if the other end has dialled.
     :param build_link: makes what the transport is handed over to.
     :param clock: wakes us.
     :param ended: called once: with the link, with None where ``build_link`` wanted none, or with the exception that says why
         there is none.
     """
 
-    def __init__(self, me: Self, initiator: bool, build_link: BuildLink, clock: Any, ended: Callable[[Any], None]) -> None:
+    def __init__(
+        self, me: Self, dialled: str | None, build_link: BuildLink, clock: Any, ended: Callable[[Any], None]
+    ) -> None:
         self.transport: Any = None
         self._me = me
-        self._initiator = initiator
+        self._dialled = dialled
+        self._initiator = dialled is not None
+        self._roles: Roles = frozenset(ROLES)
         self._build_link = build_link
         self._clock = clock
         self._ended: Callable[[Any], None] | None = ended
@@ -112,9 +121,9 @@ class Doorway(Protocol):
         self._deadline: Any = None
 
     # What the acceptor says otherwise.
-    def admits(self) -> bool:
-        """Whether a hello may be answered."""
-        return True
+    def admits(self, role: str) -> Reason | None:
+        """Why a hello in this role may not be answered, if it may not."""
+        return None if role in self._roles else Reason.OTHER_NAME
 
     # Twisted's words.
     def connectionMade(self) -> None:
@@ -129,8 +138,15 @@ class Doorway(Protocol):
             self._begin(b"")
 
     def handshakeCompleted(self) -> None:
-        """TLS stands: the greeting is bound to it."""
-        if not self._began:
+        """TLS stands: what was shown in it is judged, and the greeting is bound to it."""
+        if self._began:
+            return
+        own = self._me.certificate
+        verdict = self._roles if own is None else judge(own, lambda: shown(self.transport), self._dialled)
+        if isinstance(verdict, Refused):
+            self._turn_away(verdict)
+        else:
+            self._roles = verdict
             self._begin(exporter(self.transport))
 
     def dataReceived(self, data: bytes) -> None:
@@ -156,6 +172,12 @@ class Doorway(Protocol):
             self._settle(self._cut_short(reason))
 
     # The greeting's life.
+    def _turn_away(self, refused: Refused) -> None:
+        """What was shown is not fit: there will be no greeting."""
+        self._began = True
+        self.transport.write(refusal(refused.reason))
+        self._part(explain(refused, _place(*self._where)))
+
     def _begin(self, bound_to: bytes) -> None:
         self._began = True
         me = self._me
@@ -197,6 +219,10 @@ class Doorway(Protocol):
             self.transport.abortConnection()
 
     def _cut_short(self, reason: Failure) -> Exception:
+        words = openssl_words(reason.value)
+        refused = refused_by_tls(words, self._me.certificate is not None) if words else None
+        if refused is not None:
+            return explain(refused, _place(*self._where))
         return cut_short(_place(*self._where), self._me.secure, self._began, reason.getErrorMessage())
 
     def _settle(self, result: Any) -> None:
@@ -211,14 +237,14 @@ class _AcceptingDoorway(Doorway):
 
     def __init__(self, factory: DoorwayServerFactory) -> None:
         self._door = factory
-        super().__init__(factory.me, False, factory.build_link, factory.clock, self._report)
+        super().__init__(factory.me, None, factory.build_link, factory.clock, self._report)
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self._door.entered(self)
 
-    def admits(self) -> bool:
-        return self._door.admits(self, self._where[0])
+    def admits(self, role: str) -> Reason | None:
+        return super().admits(role) or (None if self._door.admits(self, self._where[0]) else Reason.BUSY)
 
     def has_spoken(self) -> bool:
         """Whether anything has come: under TLS, whether its handshake has begun; else it goes by time alone."""
@@ -230,8 +256,8 @@ class _AcceptingDoorway(Doorway):
 
     def _cut_short(self, reason: Failure) -> Exception:
         error = super()._cut_short(reason)
-        if reason.check(SSL.Error) and not self._began:
-            return AuthError(f"{_place(*self._where)} does not speak TLS 1.3: if it runs with --insecure, leave that out")
+        if reason.check(SSL.Error) and not self._began and not isinstance(error, AuthError):
+            return explain(Refused(Reason.OLD_TLS), _place(*self._where))
         return error
 
     def _report(self, result: Any) -> None:
@@ -280,7 +306,7 @@ class DoorwayServerFactory(Factory):
 
     def listening(self) -> Any:
         """The factory to listen with: this one, under TLS unless it is insecure."""
-        return under_tls(self, True, self.clock) if self.me.secure else self
+        return under_tls(self, True, self.clock, self.me.certificate) if self.me.secure else self
 
     @property
     def strangers(self) -> int:
@@ -307,73 +333,3 @@ class DoorwayServerFactory(Factory):
     def may_log(self, host: str) -> bool:
         """Whether a line about the address may be logged."""
         return self._admission.may_log(host, self._now())
-
-
-def connect(
-    reactor: Any,
-    host: str,
-    port: int,
-    *,
-    credential: Credential,
-    uid: bytes,
-    role: str,
-    build_link: BuildLink,
-    timeout: float = PATIENCE,
-) -> Deferred[Any]:
-    """Dial and greet.
-
-    :param timeout: seconds for connecting; the greeting gets `PATIENCE` more.
-    :returns: the open link, or None where ``build_link`` wanted none. Fails with `AuthError`, `VersionError`, `WireError`, or
-        with Twisted's errors of connecting; may be cancelled.
-    """
-    dialling = _Dialling(Self(credential, uid, role), build_link, reactor)
-    dialling.begin(_endpoint(reactor, host, port, timeout))
-    return dialling.done
-
-
-class _Dialling(Factory):
-    """One call of `connect`; a name with several addresses may bring several connections, of which one is kept."""
-
-    noisy = False
-
-    def __init__(self, me: Self, build_link: BuildLink, clock: Any) -> None:
-        self.done: Deferred[Any] = Deferred(lambda _: self._hang_up())
-        self._me = me
-        self._build_link = build_link
-        self._clock = clock
-        self._doorways: list[Doorway] = []
-
-    def begin(self, endpoint: Any) -> None:
-        """Dial."""
-        self._connecting = endpoint.connect(under_tls(self, False, self._clock) if self._me.secure else self)
-        self._connecting.addErrback(self._fire)
-
-    def buildProtocol(self, addr: Any) -> Any:
-        """Twisted's name: there is a connection."""
-        doorway = Doorway(self._me, True, self._build_link, self._clock, lambda result: self._ended(doorway, result))
-        self._doorways.append(doorway)
-        return doorway
-
-    def _ended(self, doorway: Doorway, result: Any) -> None:
-        self._doorways.remove(doorway)
-        if not self._doorways or not isinstance(result, Exception):
-            self._fire(result)
-
-    def _fire(self, result: Any) -> None:
-        if not self.done.called:
-            (self.done.errback if isinstance(result, (Exception, Failure)) else self.done.callback)(result)
-
-    def _hang_up(self) -> None:
-        self._fire(CancelledError())
-        self._connecting.cancel()
-        for doorway in list(self._doorways):
-            doorway.drop(CancelledError())
-
-
-def _endpoint(reactor: Any, host: str, port: int, timeout: float) -> Any:
-    """Addresses are dialled as they are; only names need a resolver, and its thread."""
-    if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout)
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout)
-    return HostnameEndpoint(reactor, host, port, timeout)

@@ -4,7 +4,8 @@ Both ends say hello, the initiator proves first, then the acceptor. Every frame 
 The proof is SPAKE2 (RFC 9382) with a password derived from the shared secret *and* from what only the two ends of this very
 TLS connection know (the exporter, RFC 5705). Who stands in the middle has two connections, so two exporters, and fails;
 and nobody learns anything from which to guess the secret offline. Then each end confirms both hellos, with the roles and
-uids in them, by HMAC. Without a secret (``--insecure``) the same frames are exchanged and prove nothing.
+uids in them, by HMAC. Where certificates are shown they have been judged before the first frame (`dispytw.wire.verdict`); with no
+secret beside them the HMAC's key comes from the exporter alone. With neither (``--insecure``) the same frames prove nothing.
 
     initiator                                acceptor
     HELLO (uid, role, SPAKE2 message)  ->
@@ -13,7 +14,7 @@ uids in them, by HMAC. Without a secret (``--insecure``) the same frames are exc
                                        <-    PROOF
     a link                                   a link
 
-A REFUSAL may stand in place of any frame but the first: a hint for people, which proves nothing. What an end makes of what
+A REFUSAL may stand in place of any frame: a hint for people, which proves nothing. What an end makes of what
 comes, by what it waits for:
 
     ============  ==========================  ============================  =============
@@ -48,7 +49,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from spake2 import SPAKE2_A, SPAKE2_B
 
 from dispytw.wire import WIRE_VERSION
-from dispytw.wire.credentials import Credential, Secret
+from dispytw.wire.credentials import Credential, certificate_of, secret_of
 
 MAGIC = b"dispyT"
 #: Bytes of a frame.
@@ -69,15 +70,33 @@ _ROLE_NAMES = {number: name for name, number in ROLES.items()}
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 
 
+#: What an end may use, by the number in its hello.
+_MODES = {0: "neither secret nor certificate", 1: "a secret", 2: "a certificate", 3: "a secret and a certificate"}
+
+
+def mode_of(credential: Credential) -> int:
+    """What the credential wants the other end to use, as it is said in a hello."""
+    return (secret_of(credential) is not None) + 2 * (certificate_of(credential) is not None)
+
+
 class Reason(enum.IntEnum):
     """Why an end does not open. The numbers travel: they are never given another meaning."""
 
     SECRET = 1  #: the other end does not prove our secret
     VERSION = 2  #: it speaks another version of the wire
-    MODE = 3  #: one end has a secret, the other has none
+    MODE = 3  #: one end wants a secret or a certificate, the other does not
     BUSY = 4  #: too many greetings just now
     NONSENSE = 5  #: not the words of a greeting
     REFLECTED = 6  #: our own words, come back
+    NO_CERTIFICATE = 7  #: the other end has shown no certificate
+    EXPIRED = 8  #: its certificate is not valid any more
+    TOO_EARLY = 9  #: its certificate is not valid yet
+    OTHER_CERTIFICATE = 10  #: it is not the one that we have, and has to be
+    OTHER_AUTHORITY = 11  #: no authority of ours has issued it
+    OTHER_NAME = 12  #: it is for another host, or another role
+    UNFIT = 13  #: it is not to be used like this
+    NO_KEY = 14  #: the other end does not hold its key
+    OLD_TLS = 15  #: the other end does not speak TLS 1.3
 
 
 @attrs.frozen
@@ -101,11 +120,13 @@ class Refused:
     :param reason: why.
     :param by_peer: whether the other end says so: a hint, nothing that is proved.
     :param version: the other end's wire version, where that is the reason and it is known, else 0.
+    :param detail: what more this end knows, for people; or empty.
     """
 
     reason: Reason
     by_peer: bool = False
     version: int = 0
+    detail: str = attrs.field(default="", eq=False)
 
 
 Result = Union[Opened, Refused, None]
@@ -114,9 +135,9 @@ Result = Union[Opened, Refused, None]
 class _Refusal(Exception):
     """Ends a greeting from wherever it is noticed that it must end."""
 
-    def __init__(self, reason: Reason, by_peer: bool = False, version: int = 0) -> None:
+    def __init__(self, reason: Reason, by_peer: bool = False, version: int = 0, detail: str = "") -> None:
         super().__init__(reason)
-        self.refused = Refused(reason, by_peer, version)
+        self.refused = Refused(reason, by_peer, version, detail)
 
 
 def _frame(kind: bytes, side: bytes, body: bytes) -> bytes:
@@ -141,7 +162,8 @@ class Greeting:
     :param uid: this end's uid, 16 bytes.
     :param role: this end's role, a key of `ROLES`.
     :param exporter: what only the two ends of this TLS connection know; empty without TLS.
-    :param admit: asked once, when a whole valid hello has come and before SPAKE2 is computed, whether to go on.
+    :param admit: asked once, when a whole valid hello has come and before SPAKE2 is computed, with the role that it claims; None
+        to go on, else why not.
     """
 
     def __init__(
@@ -151,7 +173,7 @@ class Greeting:
         uid: bytes,
         role: str,
         exporter: bytes,
-        admit: Callable[[], bool] = lambda: True,
+        admit: Callable[[str], Reason | None] = lambda role: None,
     ) -> None:
         self._initiator = initiator
         self._side, self._other_side = (_INITIATOR, _ACCEPTOR) if initiator else (_ACCEPTOR, _INITIATOR)
@@ -230,37 +252,43 @@ class Greeting:
 
     # Hello.
     def _hello(self) -> bytes:
-        if isinstance(self._credential, Secret):
-            self._pake = (SPAKE2_A if self._initiator else SPAKE2_B)(self._password(), idA=b"initiator", idB=b"acceptor")
-            body = _HELLO.pack(1, ROLES[self._role], self._uid, self._pake.start())
-        else:
-            body = _HELLO.pack(0, ROLES[self._role], self._uid, secrets.token_bytes(33))
-        return _frame(_KIND_HELLO, self._side, body)
+        secret = secret_of(self._credential)
+        message = secrets.token_bytes(33)
+        if secret is not None:
+            side = SPAKE2_A if self._initiator else SPAKE2_B
+            self._pake = side(self._derived(b"dispytw greeting password", secret.key), idA=b"initiator", idB=b"acceptor")
+            message = self._pake.start()
+        return _frame(_KIND_HELLO, self._side, _HELLO.pack(mode_of(self._credential), ROLES[self._role], self._uid, message))
 
-    def _password(self) -> bytes:
-        assert isinstance(self._credential, Secret)
-        kdf = HKDF(hashes.SHA256(), 32, salt=self._exporter, info=b"dispytw greeting password")
-        return kdf.derive(self._credential.key)
+    def _derived(self, purpose: bytes, key: bytes) -> bytes:
+        return HKDF(hashes.SHA256(), 32, salt=self._exporter, info=purpose).derive(key)
 
     def _read_hello(self, frame: bytes, body: bytes) -> bytes:
-        with_secret, role, uid, message = _HELLO.unpack_from(body)
-        if with_secret not in (0, 1) or role not in _ROLE_NAMES or any(body[_HELLO.size :]):
+        mode, role, uid, message = _HELLO.unpack_from(body)
+        if mode not in _MODES or role not in _ROLE_NAMES or any(body[_HELLO.size :]):
             raise _Refusal(Reason.NONSENSE)
-        if bool(with_secret) != isinstance(self._credential, Secret):
-            raise _Refusal(Reason.MODE)
+        mine = mode_of(self._credential)
+        if mode != mine:
+            raise _Refusal(Reason.MODE, detail=f"it uses {_MODES[mode]}, this end {_MODES[mine]}")
         if uid == self._uid:
             raise _Refusal(Reason.REFLECTED)
-        if not self._admit():
-            raise _Refusal(Reason.BUSY)
         self._peer, self._awaited = (uid, _ROLE_NAMES[role]), _KIND_PROOF
-        mine = b"" if self._initiator else self._hello()
-        self._hellos += frame + mine
+        self._ask_admission()
+        answer = b"" if self._initiator else self._hello()
+        self._hellos += frame + answer
         self._key = self._agreed_key(message)
-        return self._proof(_INITIATOR) if self._initiator else mine
+        return self._proof(_INITIATOR) if self._initiator else answer
+
+    def _ask_admission(self) -> None:
+        role = self._peer[1]
+        objection = self._admit(role)
+        if objection is not None:
+            detail = f"it is not for a {role}, as which it speaks" if objection is Reason.OTHER_NAME else ""
+            raise _Refusal(objection, detail=detail)
 
     def _agreed_key(self, message: bytes) -> bytes:
         if self._pake is None:
-            return b"insecure"
+            return self._derived(b"dispytw greeting under certificates", self._exporter) if self._exporter else b"insecure"
         try:
             return bytes(self._pake.finish(message))
         except Exception:  # whatever it is, it comes of what the other end sent: a point not on the curve, our own message …

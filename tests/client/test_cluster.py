@@ -6,11 +6,14 @@ import functools
 import inspect
 import io
 import logging
+import os
 import re
+import shutil
 import sys
 import tempfile
 import threading
 from contextlib import redirect_stdout
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -19,10 +22,12 @@ from dispytw.client import cluster as module
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import DispyNode, NodeAllocate
-from dispytw.errors import ClusterClosedError, PayloadError, ReactorThreadError, ShippingError
+from dispytw.errors import CertificateError, ClusterClosedError, PayloadError, ReactorThreadError, ShippingError
 from dispytw.values import CANCELLED, Stored
+from dispytw.wire.credentials import secret_credential
 from dispytw.wire.payload import open_arguments
-from tests.client.clustering import ClusterTestCase, compute
+from tests.client.clustering import SECRET, ClusterTestCase, compute
+from tests.wire.certifying import authority, pair, write, write_pair
 
 #: The manual's parameters, in its order.
 MANUAL = [
@@ -31,7 +36,7 @@ MANUAL = [
     *("secret", "keyfile", "certfile"),
 ]
 #: What dispytw adds, with the defaults.
-OURS = {"isolation": "job", "max_jobs_per_worker": None}
+OURS = {"cafile": None, "isolation": "job", "max_jobs_per_worker": None}
 
 
 class Parameters(ClusterTestCase):
@@ -72,6 +77,9 @@ class Parameters(ClusterTestCase):
             ("reentrant", None),
             ("secret", None),
             ("secret", b"bytes"),
+            ("keyfile", 5),
+            ("certfile", b"dispy.cert"),
+            ("cafile", ["ca.pem"]),
             ("node_port", "51348"),
             ("node_port", 0),
             ("node_port", 65536),
@@ -91,12 +99,46 @@ class Parameters(ClusterTestCase):
 
     def test_not_built_yet(self) -> None:
         """A parameter of the manual that is not built yet is an error that names it, not ignored in silence."""
-        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "recover_file", "dest_path", "ping_interval", "keyfile", "certfile"):
+        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "recover_file", "dest_path", "ping_interval"):
             with self.assertRaisesRegex(NotImplementedError, f"^JobCluster: {name} is not built yet"):
                 self.cluster(**{name: "x"})
         with self.assertRaisesRegex(NotImplementedError, "^JobCluster: port is not built yet"):
             self.cluster(port=51400)
         self.cluster(port=51347)
+
+    def test_certificates(self) -> None:
+        """What nodes are dialled with is what the files hold, and the secret beside it; without files it is the secret alone."""
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        certfile, keyfile = write_pair(directory, pair())
+        cafile = write(directory, "ca", authority().certificate_pem)
+        secret = secret_credential(SECRET)
+        for options, authorities in (({"keyfile": keyfile}, ()), ({"keyfile": Path(keyfile), "cafile": cafile}, (authority().leaf,))):
+            self.cluster(certfile=certfile, **options)
+            self.cluster(certfile=certfile, secret="", **options)
+            both, alone = (self.session.opened[number][0][3][0].credential for number in (-2, -1))
+            self.assertEqual((secret, None), (both.secret, alone.secret))
+            self.assertEqual([(pair().leaf, authorities)] * 2, [(each.certificate.leaf, each.certificate.authorities) for each in (both, alone)])
+        self.cluster()
+        self.assertEqual(secret, self.session.opened[-1][0][3][0].credential)
+
+    def test_certificates_that_cannot_be_used(self) -> None:
+        """Are said at once; nothing is started. A key that others can read is warned about."""
+        directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, directory)
+        certfile, keyfile = write_pair(directory, pair())
+        os.chmod(keyfile, 0o644)
+        with self.assertLogs("dispytw", logging.WARNING) as logged:
+            self.cluster(certfile=certfile, keyfile=keyfile)
+        self.assertIn(f"chmod 600 {keyfile}", logged.output[0])
+        self.engine = mock.Mock(side_effect=AssertionError("the engine was started"))  # type: ignore[assignment]
+        for options, text in (
+            ({"keyfile": keyfile}, "keyfile is given without certfile"),
+            ({"certfile": certfile}, "holds no private key"),
+            ({"certfile": "none", "keyfile": keyfile}, "none cannot be read: No such file"),
+        ):
+            with self.assertRaisesRegex(CertificateError, text):
+                self.cluster(**options)
 
     def test_what_cannot_be_sent(self) -> None:
         """A computation that cannot be sent to nodes is an error where it is made."""

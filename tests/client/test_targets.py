@@ -12,7 +12,9 @@ from dispytw.client.nodes import Address, NodeAllocate, node_entries
 from dispytw.client.session import Target
 from dispytw.client.targets import RUN_NODE, RUN_SECRET_FILE, Targets, find_targets
 from dispytw.errors import AuthError
-from dispytw.wire.credentials import new_secret, secret_credential, user_secret
+from dispytw.wire.certificates import Certificate
+from dispytw.wire.credentials import Certified, new_secret, secret_credential, user_secret
+from tests.wire.certifying import pair
 
 PASSED, OF_RUN, OF_PRIVATE = new_secret(), new_secret(), new_secret()
 RUN_ADDRESS = Address("127.0.0.1", 40001)
@@ -40,9 +42,11 @@ class TargetsTestCase(unittest.TestCase):
         self.private_nodes += 1
         return PRIVATE_ADDRESS, secret_credential(OF_PRIVATE)
 
-    def find(self, nodes: object, secret: str = PASSED, node_port: int = 51348) -> Targets:
+    def find(
+        self, nodes: object, secret: str = PASSED, node_port: int = 51348, certificate: Certificate | None = None
+    ) -> Targets:
         """What a cluster with these nodes dials."""
-        return find_targets(node_entries(nodes, node_port), node_port, secret, self.private_node, self.environ)
+        return find_targets(node_entries(nodes, node_port), node_port, secret, self.private_node, self.environ, certificate)
 
     def dialled(self, nodes: object, secret: str = PASSED) -> list[tuple[str, Any]]:
         """Address and credential of each target."""
@@ -108,6 +112,33 @@ class Secrets(TargetsTestCase):
         self.under_run()
         self.dialled("*", secret="")
         self.assertEqual(["run"], os.listdir(self.home))
+
+
+class Certificates(TargetsTestCase):
+    """With a certificate."""
+
+    own = pair().as_certificate()
+
+    def credentials(self, nodes: object, secret: str = "") -> list[Any]:
+        """What each target is dialled with."""
+        return [target.credential for target in self.find(nodes, secret, certificate=self.own).targets]
+
+    def test_alone(self) -> None:
+        """The user's own secret is not asked for, and none is made."""
+        self.assertEqual([Certified(self.own)] * 2, self.credentials(["a", "*"]))
+        self.assertEqual([], os.listdir(self.home))
+
+    def test_beside_a_secret(self) -> None:
+        """One that the program passed, or that is set in the environment: both must pass."""
+        self.assertEqual([Certified(self.own, secret_credential(PASSED))], self.credentials("a", PASSED))
+        self.environ["DISPYTW_SECRET"] = chosen = new_secret()
+        self.assertEqual([Certified(self.own, secret_credential(chosen))], self.credentials("a"))
+
+    def test_a_private_node(self) -> None:
+        """Is opened by its own secret, 'local' and under ``dispytw run``."""
+        self.under_run()
+        nodes = ["local", "*", "a"]
+        self.assertEqual([secret_credential(OF_PRIVATE), secret_credential(OF_RUN), Certified(self.own)], self.credentials(nodes))
 
 
 class UnderRun(TargetsTestCase):

@@ -144,7 +144,7 @@ class ServiceCase(SynchronousTestCase):
         """A client that has greeted."""
         factory = self.reactor.tcpServers[-1][1]
         client, node_end = Client(self.reactor), factory.buildProtocol(None)
-        doorway = Doorway(Self(INSECURE, ALICE, "client"), True, lambda peer: client, self.reactor, lambda result: None)
+        doorway = Doorway(Self(INSECURE, ALICE, "client"), "127.0.0.1", lambda peer: client, self.reactor, lambda result: None)
         addresses = IPv4Address("TCP", "127.0.0.1", 51348), IPv4Address("TCP", "127.0.0.1", 4000)
         ends = iosim.FakeTransport(node_end, True, *addresses), iosim.FakeTransport(doorway, False, *addresses[::-1])
         self.pump = iosim.connect(node_end, ends[0], doorway, ends[1], greet=False)

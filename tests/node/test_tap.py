@@ -23,7 +23,9 @@ from twisted.python import usage
 from dispytw.node import foreground, tap
 from dispytw.node.service import CannotServe, NodeConfig
 from dispytw.node.tap import Options, makeService
-from dispytw.wire.credentials import INSECURE, new_secret, secret_credential
+from dispytw.wire.certificates import Files, load_certificate
+from dispytw.wire.credentials import INSECURE, Certified, new_secret, secret_credential
+from tests.wire.certifying import authority, pair, write, write_pair
 
 
 def parsed(*words: str) -> Options:
@@ -191,6 +193,38 @@ class Services(OptionsCase):
         self.assertEqual(("127.0.0.1", INSECURE), (config.host, config.credential))
         self.assertEqual("0.0.0.0", self.config("--insecure", "--host", "0.0.0.0").host)
         self.assertFalse((self.root / "config").exists())
+
+    def test_certificate(self) -> None:
+        """Opens it to all addresses; no secret of the user's is made. A secret of its own beside it is asked for as well."""
+        certfile, keyfile = write_pair(self.root, pair())
+        cafile = write(self.root, "ca", authority().certificate_pem)
+        for words, authorities in ((("--certfile", certfile, "--keyfile", keyfile), ()), (("--cafile", cafile), (authority().leaf,))):
+            config = self.config("--certfile", certfile, "--keyfile", keyfile, *words)
+            self.assertEqual(("0.0.0.0", None), (config.host, config.credential.secret))
+            self.assertEqual((pair().leaf, authorities), (config.credential.certificate.leaf, config.credential.certificate.authorities))
+        self.assertFalse((self.root / "config").exists())
+        both = self.config("--certfile", certfile, "--keyfile", keyfile, "--secret-file", str(self.secret_file)).credential
+        self.assertEqual(Certified(load_certificate(Files(certfile, keyfile)), secret_credential(self.secret)), both)
+
+    def test_certificate_in_one_file(self) -> None:
+        """As dispy's manual has it; it and the key may be read by nobody else, or there is a warning."""
+        both = write(self.root, "dispy.keycert", pair().certificate_pem, pair().key_pem, mode=0o644)
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            config = self.config("--certfile", both)
+        self.assertEqual(pair().leaf, config.credential.certificate.leaf)
+        self.assertEqual(f"dispynode: the private key in {both} can be read by others: chmod 600 {both}\n", said.getvalue())
+
+    def test_no_usable_certificate(self) -> None:
+        """Is said in one line, before anything is opened."""
+        certfile, keyfile = write_pair(self.root, pair())
+        for words, text in (
+            (("--keyfile", keyfile), "keyfile is given without certfile: name the file"),
+            (("--certfile", certfile), "holds no private key in PEM form: name the key's own file as keyfile"),
+            (("--certfile", certfile, "--keyfile", "/none"), "keyfile /none cannot be read: No such file or directory"),
+            (("--insecure", "--certfile", certfile, "--keyfile", keyfile), "--insecure and --certfile contradict each other"),
+        ):
+            with self.assertRaisesRegex(usage.UsageError, text):
+                makeService(parsed(*words))
 
     def test_everything_else(self) -> None:
         """Arrives as it was said; minutes become seconds."""

@@ -115,6 +115,24 @@ class Wire(iosim.FakeTransport):
         return bytes(arriving)
 
 
+class Keeping:
+    """A transport whose other end never hangs up."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def getPeer(self) -> Any:
+        return None
+
+    def write(self, data: bytes) -> None: ...
+
+    def loseConnection(self) -> None:
+        self.told.append("lose")
+
+    def abortConnection(self) -> None:
+        self.told.append("abort")
+
+
 class Pair:
     """Two doorways on one wire, without TLS; with a secret, both are told the same exporter instead.
 
@@ -125,7 +143,7 @@ class Pair:
         self.clock = Clock()
         self.outcome: list[Any] = []
         me = Self(dialling.credential, dialling.uid, dialling.role)
-        self.client: Any = Doorway(me, True, dialling.build_link, self.clock, self.outcome.append)
+        self.client: Any = Doorway(me, "127.0.0.1", dialling.build_link, self.clock, self.outcome.append)
         self.factory = DoorwayServerFactory(self.clock, now=self.clock.seconds, **dialled.identity)
         self.node: Any = self.factory.buildProtocol(None)
         self.from_client, self.from_node = Wire(self.client, False), Wire(self.node, True)

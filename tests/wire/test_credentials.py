@@ -15,16 +15,20 @@ from dispytw.errors import AuthError
 from dispytw.wire import credentials
 from dispytw.wire.credentials import (
     INSECURE,
+    Certified,
     Secret,
+    certificate_of,
     credential_from,
     explicit_secret,
     new_secret,
     read_secret_file,
     secret_credential,
+    secret_of,
     stretch,
     user_secret,
     user_secret_path,
 )
+from tests.wire.certifying import pair
 
 
 class InTemporaryDirectory(unittest.TestCase):
@@ -207,6 +211,26 @@ class Choosing(InTemporaryDirectory):
         named = self.file("named", name="d")
         self.assertEqual("named", explicit_secret("argument", named, self.environ))
         self.assertEqual(secret_credential("named"), credential_from("argument", named, self.environ))
+
+    def test_beside_a_certificate(self) -> None:
+        """A secret that was chosen must pass as well; the user's own is neither asked for nor made."""
+        own = pair().as_certificate()
+        alone = credential_from(environ=self.environ, certificate=own)
+        self.assertEqual(Certified(own), alone)
+        self.assertFalse(os.path.exists(user_secret_path(self.environ)))
+        both = credential_from("argument", environ=self.environ, certificate=own)
+        self.assertEqual(Certified(own, secret_credential("argument")), both)
+
+    def test_what_is_in_a_credential(self) -> None:
+        """Secret, certificate, both, or neither."""
+        own, secret = pair().as_certificate(), secret_credential("a")
+        for credential, expected in (
+            (INSECURE, (None, None)),
+            (secret, (secret, None)),
+            (Certified(own), (None, own)),
+            (Certified(own, secret), (secret, own)),
+        ):
+            self.assertEqual(expected, (secret_of(credential), certificate_of(credential)))
 
     def test_systemd_lets_its_user_read(self) -> None:
         """By an ACL, whose mask shows as group bits; never everybody."""

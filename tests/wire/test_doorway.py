@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
@@ -13,10 +12,20 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from dispytw.errors import AuthError, WireError
-from dispytw.wire import doorway
-from dispytw.wire.doorway import FAREWELL, PATIENCE, DoorwayServerFactory, Peer, connect
+from dispytw.wire.doorway import FAREWELL, PATIENCE, DoorwayServerFactory, Peer
 from dispytw.wire.greeting import FRAME
-from tests.wire.doorways import CLIENT, NODE, OTHER_SECRET, SECRET, End, Pair, client_end, node_end, same_exporter
+from tests.wire.doorways import (
+    CLIENT,
+    NODE,
+    OTHER_SECRET,
+    SECRET,
+    End,
+    Keeping,
+    Pair,
+    client_end,
+    node_end,
+    same_exporter,
+)
 
 
 class Memory(SynchronousTestCase):
@@ -200,24 +209,6 @@ class Refusing(Memory):
         self.assertEqual(2, factory.strangers)
 
 
-class Keeping:
-    """A transport whose other end never hangs up."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def getPeer(self) -> Any:
-        return None
-
-    def write(self, data: bytes) -> None: ...
-
-    def loseConnection(self) -> None:
-        self.told.append("lose")
-
-    def abortConnection(self) -> None:
-        self.told.append("abort")
-
-
 class Damage(Memory):
     """Bytes that are lost or changed on the way: who misses them never opens, and nobody answers a command."""
 
@@ -266,47 +257,6 @@ class Damage(Memory):
         dialling, dialled = client_end(SECRET), node_end(SECRET)
         self.pair(dialling, dialled)
         self.assertEqual((1, 1), (dialling.answers, dialled.answers))
-
-
-class Dialling(SynchronousTestCase):
-    """What `connect` does with a reactor."""
-
-    def dial(self, host: str) -> tuple[Any, Any]:
-        """A reactor, and the Deferred of a call of `connect`."""
-        reactor = MemoryReactorClock()
-        return reactor, connect(reactor, host, 51348, **client_end().identity)
-
-    def test_addresses_need_no_resolver(self) -> None:
-        """They are dialled at once, without a thread."""
-        for host in ("127.0.0.1", "::1"):
-            reactor, _ = self.dial(host)
-            self.assertEqual((host, 51348), reactor.tcpClients[0][:2])
-
-    def test_given_up_while_dialling(self) -> None:
-        """Cancelling ends the attempt."""
-        reactor, done = self.dial("127.0.0.1")
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-        self.assertTrue(reactor.connectors[0].stoppedConnecting)
-
-    def test_given_up_while_greeting(self) -> None:
-        """Cancelling hangs up."""
-        reactor, done = self.dial("127.0.0.1")
-        dialled = reactor.tcpClients[0][2].buildProtocol(None)
-        transport = Keeping()
-        dialled.makeConnection(transport)
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-        self.assertEqual(["abort"], transport.told)
-
-    def test_two_connections_of_one_name(self) -> None:
-        """Where a name has several addresses, one that fails does not speak for the other."""
-        dialling = doorway._Dialling(doorway.Self(client_end().credential, CLIENT, "client"), lambda peer: None, MemoryReactorClock())
-        first, second = dialling.buildProtocol(None), dialling.buildProtocol(None)
-        first._settle(WireError("first"))
-        self.assertNoResult(dialling.done)
-        second._settle(WireError("second"))
-        self.assertEqual("second", str(self.failureResultOf(dialling.done, WireError).value))
 
 
 class Texts(SynchronousTestCase):

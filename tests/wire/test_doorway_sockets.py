@@ -20,7 +20,8 @@ from zope.interface import implementer
 from dispytw.errors import AuthError, WireError
 from dispytw.wire import doorway
 from dispytw.wire.credentials import INSECURE, Credential
-from dispytw.wire.doorway import Doorway, DoorwayServerFactory, connect
+from dispytw.wire.dialling import connect
+from dispytw.wire.doorway import Doorway, DoorwayServerFactory
 from dispytw.wire.tls import under_tls
 from tests.wire.doorways import OTHER_SECRET, SECRET, End, client_end, node_end
 

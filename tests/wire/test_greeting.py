@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import random
 import unittest
 from collections.abc import Callable
 from unittest import mock
 
+import attrs
+
 from dispytw.wire import WIRE_VERSION, greeting
-from dispytw.wire.credentials import INSECURE, Credential, Secret
+from dispytw.wire.credentials import INSECURE, Certified, Credential, Secret
 from dispytw.wire.greeting import FRAME, MAGIC, Greeting, Opened, Reason, Refused, Result, refusal
+from tests.wire.certifying import pair
 
 SECRET = Secret(b"k" * 32)
+CERTIFIED = Certified(pair().as_certificate())
+BOTH = attrs.evolve(CERTIFIED, secret=SECRET)
 CLIENT, NODE = b"c" * 16, b"n" * 16
 EXPORTER = b"e" * 32
 
@@ -80,6 +86,11 @@ class Opening(unittest.TestCase):
         at_client, at_node = talk(client(INSECURE, b""), node(INSECURE, b""))
         self.assertEqual((Opened(NODE, "node", b""), Opened(CLIENT, "client", b"")), (at_client, at_node))
 
+    def test_a_certificate_opens(self) -> None:
+        """Alone or beside a secret, on the same TLS connection; that it is fit has been found before."""
+        for credential in (CERTIFIED, BOTH):
+            self.assertEqual((Opened(NODE, "node", b""), Opened(CLIENT, "client", b"")), talk(client(credential), node(credential)))
+
     def test_every_role(self) -> None:
         """Each role arrives as itself."""
         for role in greeting.ROLES:
@@ -145,10 +156,37 @@ class Refusing(unittest.TestCase):
         self.assertEqual((Reason.SECRET, Reason.SECRET), (at_client.reason, at_node.reason))
 
     def test_secret_and_none(self) -> None:
-        """One end with a secret and one without, either way round."""
-        for one, other in ((SECRET, INSECURE), (INSECURE, SECRET)):
+        """One end with a secret, a certificate, both or neither, and one with something else."""
+        for one, other in itertools.permutations((SECRET, INSECURE, CERTIFIED, BOTH), 2):
             at_client, at_node = self.refused(client(one), node(other))
             self.assertEqual((Refused(Reason.MODE, by_peer=True), Refused(Reason.MODE)), (at_client, at_node))
+
+    def test_another_tls_connection_under_certificates(self) -> None:
+        """The same: what an end hears must have been said on its own connection."""
+        for credential, reason in ((CERTIFIED, Reason.NONSENSE), (BOTH, Reason.SECRET)):
+            dialling, dialled = client(credential, exporter=b"1" * 32), node(credential, exporter=b"2" * 32)
+            self.assertEqual(Refused(reason), talk(dialling, dialled)[1])
+
+    def test_another_secret_beside_a_certificate(self) -> None:
+        """Both must pass."""
+        at_client, at_node = self.refused(client(attrs.evolve(BOTH, secret=Secret(b"x" * 32))), node(BOTH))
+        self.assertEqual((Refused(Reason.SECRET, by_peer=True), Refused(Reason.SECRET)), (at_client, at_node))
+
+    def test_a_role_that_is_not_its(self) -> None:
+        """Either end may be told that the other speaks in a role that its certificate is not for; nothing costly is computed."""
+        dialled = Greeting(False, BOTH, NODE, "node", EXPORTER, admit=lambda role: Reason.OTHER_NAME if role == "client" else None)
+        with mock.patch.object(greeting, "SPAKE2_B", side_effect=AssertionError("it has computed")):
+            told, result = dialled.receive((dialling := client(BOTH)).start())
+        self.assertEqual(Refused(Reason.OTHER_NAME), result)
+        self.assertEqual("it is not for a client, as which it speaks", result.detail)  # type: ignore[union-attr]
+        self.assertEqual(Refused(Reason.OTHER_NAME, by_peer=True), dialling.receive(told)[1])
+        strict = Greeting(True, CERTIFIED, CLIENT, "client", EXPORTER, admit=lambda role: Reason.OTHER_NAME)
+        answer, _ = node(CERTIFIED).receive(strict.start())
+        self.assertEqual((refusal(Reason.OTHER_NAME), Refused(Reason.OTHER_NAME)), strict.receive(answer))
+
+    def test_refused_before_a_hello(self) -> None:
+        """An end that has found the other's certificate unfit says so instead of its hello."""
+        self.assertEqual((b"", Refused(Reason.EXPIRED, by_peer=True)), node(CERTIFIED).receive(refusal(Reason.EXPIRED)))
 
     def test_another_version(self) -> None:
         """Both ends learn the other's version, whatever its frames look like after the first eight bytes."""
@@ -162,7 +200,7 @@ class Refusing(unittest.TestCase):
 
     def test_too_many(self) -> None:
         """An acceptor that has no time says so before it computes anything."""
-        dialled = Greeting(False, SECRET, NODE, "node", EXPORTER, admit=lambda: False)
+        dialled = Greeting(False, SECRET, NODE, "node", EXPORTER, admit=lambda role: Reason.BUSY)
         dialling = client()
         with mock.patch.object(greeting, "SPAKE2_B", side_effect=AssertionError("it has computed")):
             told, result = dialled.receive(dialling.start())
@@ -171,11 +209,10 @@ class Refusing(unittest.TestCase):
 
     def test_asks_once_and_only_for_a_whole_hello(self) -> None:
         """A token is taken for a whole valid hello, not for part of one, nor for nonsense."""
-        asked: list[bool] = []
+        asked: list[str] = []
 
-        def admit() -> bool:
-            asked.append(True)
-            return True
+        def admit(role: str) -> None:
+            asked.append(role)
 
         dialling = client()
         hello = dialling.start()
@@ -185,7 +222,7 @@ class Refusing(unittest.TestCase):
         dialled = Greeting(False, SECRET, NODE, "node", EXPORTER, admit)
         proof, _ = dialling.receive(dialled.receive(hello)[0])
         dialled.receive(proof)
-        self.assertEqual([True], asked)
+        self.assertEqual(["client"], asked)
 
     def test_other_programs(self) -> None:
         """What other programs say ends it without an answer; TLS where none is spoken is known as such."""

@@ -62,7 +62,7 @@ class Handshake(SynchronousTestCase):
         """An end that knows only TLS 1.2 gets nowhere."""
         old = SSL.Context(SSL.TLS_METHOD)
         old.set_max_proto_version(SSL.TLS1_2_VERSION)
-        self.patch(context_factory(False), "_context", old)
+        self.patch(context_factory(False, None), "_context", old)
         client, server = handshake()
         self.assertEqual((b"", b""), (client.wrappedProtocol.shared, server.wrappedProtocol.shared))
         self.assertTrue(server.transport.disconnecting)
@@ -76,4 +76,4 @@ class Handshake(SynchronousTestCase):
 
     def test_one_certificate_a_process(self) -> None:
         """Made once, in memory."""
-        self.assertIs(context_factory(True), context_factory(True))
+        self.assertIs(context_factory(True, None), context_factory(True, None))
