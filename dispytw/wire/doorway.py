@@ -116,6 +116,7 @@ class Doorway(Protocol):
         self._ended: Callable[[Any], None] | None = ended
         self._greeting: Greeting | None = None
         self._began = False
+        self._closing = False
         self._link: Any = None
         self._where = ("", 0)
         self._deadline: Any = None
@@ -152,7 +153,7 @@ class Doorway(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the greeting. Once there is a link they do not come by here."""
         if self._greeting is None:
-            return
+            return self._close()
         answer, result = self._greeting.receive(data)
         if answer:
             self.transport.write(answer)
@@ -160,6 +161,7 @@ class Doorway(Protocol):
             self._open(result)
         elif isinstance(result, Refused):
             self._part(explain(result, _place(*self._where)))
+        return None
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection is gone, before the greeting was over or after."""
@@ -173,10 +175,16 @@ class Doorway(Protocol):
 
     # The greeting's life.
     def _turn_away(self, refused: Refused) -> None:
-        """What was shown is not fit: there will be no greeting."""
+        """What was shown is not fit, and there will be no greeting.
+
+        Who has dialled hangs up when he has read why. If he does not, nor says anything, he is left waiting like any other silent one:
+        shown out he would come again at once, and cost a handshake each time.
+        """
         self._began = True
         self.transport.write(refusal(refused.reason))
-        self._part(explain(refused, _place(*self._where)))
+        self._settle(explain(refused, _place(*self._where)))
+        if self._initiator:
+            self._close()
 
     def _begin(self, bound_to: bytes) -> None:
         self._began = True
@@ -202,11 +210,17 @@ class Doorway(Protocol):
         return None
 
     def _part(self, result: Exception | None) -> None:
-        """No link: close, and if the other end does not within a second, hang up."""
+        """No link."""
         self._greeting = None
-        self._deadline.reset(FAREWELL)
         self._settle(result)
-        self.transport.loseConnection()
+        self._close()
+
+    def _close(self) -> None:
+        """Close, and if the other end does not within a second, hang up."""
+        if not self._closing and self._deadline.active():
+            self._closing = True
+            self._deadline.reset(FAREWELL)
+            self.transport.loseConnection()
 
     def _run_out(self) -> None:
         self.drop(too_slow(_place(*self._where), PATIENCE))
@@ -247,8 +261,10 @@ class _AcceptingDoorway(Doorway):
         return super().admits(role) or (None if self._door.admits(self, self._where[0]) else Reason.BUSY)
 
     def has_spoken(self) -> bool:
-        """Whether anything has come: under TLS, whether its handshake has begun; else it goes by time alone."""
-        return self._me.secure and (self._began or has_begun(self.transport))
+        """Whether anything has come that may lead somewhere: under TLS, whether its handshake has begun; else it goes by time alone."""
+        if not self._me.secure:
+            return False
+        return self._greeting is not None if self._began else has_begun(self.transport)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._door.left(self)

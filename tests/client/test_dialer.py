@@ -15,6 +15,10 @@ from twisted.internet.task import Clock
 from dispytw.client.dialer import LONGEST, SHORTEST, Dialer, describe
 from dispytw.client.nodes import Address
 from dispytw.errors import AuthError, VersionError, WireError
+from dispytw.wire.credentials import Certified
+from tests.wire.certified import TlsPair, by_openssl
+from tests.wire.certifying import pair
+from tests.wire.doorways import SECRET, client_end, node_end
 
 ADDRESS = Address("node7", 51348)
 
@@ -94,6 +98,25 @@ class Waiting(unittest.TestCase):
         for _ in range(failures):
             self.assertTrue(0 <= dialling.fails_again() <= LONGEST)
         self.assertEqual(failures + 1, len(dialling.dialled))
+
+    def test_refused_certificates(self) -> None:
+        """A certificate that is refused, at whichever end and in whichever way, is not shown again and again: the waits grow as ever."""
+        mine, other = Certified(pair().as_certificate()), Certified(pair("other").as_certificate())
+        for client, node, by_tls in ((mine, other, False), (mine, SECRET, False), (SECRET, mine, False), (mine, mine, True)):
+            chance = Chance(1)
+            dialling = Dialling(chance)
+            dialling.dialer.dial()
+            for _ in range(4):
+                self.meet(dialling, TlsPair(client_end(client), node_end(node), node=by_openssl if by_tls else None))
+            self.assertEqual([(0, 0.5), (0, 1.0), (0, 2.0), (0, 4.0)], chance.ranges)
+            self.assertEqual([AuthError] * 4, [type(each) for each in dialling.failures])
+            self.assertEqual(1, len({str(each) for each in dialling.failures}), "said once, if it is the same each time")
+
+    def meet(self, dialling: Dialling, pair: TlsPair) -> None:
+        """The present try comes to this end, and the next begins."""
+        pair.run()
+        dialling.fail(*pair.outcome)
+        dialling.clock.advance(dialling.waits[0])
 
     def test_clients_come_at_different_times(self) -> None:
         """Two programs that lose the same node do not dial it in step."""

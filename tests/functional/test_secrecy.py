@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.wire.credentials import new_secret, secret_credential
 from tests.functional.daemons import NODE, Daemons
+from tests.wire.certifying import pair, write_pair
 
 #: Who the node is when root runs the tests, as root may look into every process. That it can open every file, as the interpreter may
 #: lie where only root gets, helps it to find the secret, if at all.
@@ -102,8 +103,8 @@ class Spied:
             before = content[-100:]
 
 if __name__ == "__main__":
-    address, daemon, secret, *raised = sys.argv[1:]
-    with dispy.JobCluster(spy, nodes=[address], secret=secret) as cluster:
+    address, daemon, credential, *raised = sys.argv[1:]
+    with dispy.JobCluster(spy, nodes=[address], **json.loads(credential)) as cluster:
         job = cluster.submit(int(daemon), raised)
         print(json.dumps(job()), job.exception or "")
 """
@@ -123,14 +124,20 @@ class SecrecyTests(SynchronousTestCase):
         if in_file:
             options = ("--secret-file", str(self.owned(self.daemons.file("secret", self.secret, mode=0o600))))
             env = {}
+        wanted = [self.secret.encode(), secret_credential(self.secret).key]
+        return self.spied_with(command, options, env, {"secret": self.secret}, wanted)
+
+    def spied_with(
+        self, command: Sequence[str], options: Sequence[str], env: dict[str, str], credential: dict[str, str], wanted: list[bytes]
+    ) -> tuple[set[str], list[str], dict[str, int]]:
+        """The same of any node, and of any two things that are not to be found."""
         state_dir = self.daemons.root / "state"
         state_dir.mkdir(mode=0o700)
         node = self.daemons.node(
             *options, env=env, state_dir=self.owned(state_dir), command=(*UNPRIVILEGED, *command)
         )
-        key = secret_credential(self.secret).key
-        raised = [bytes((byte + 1) % 256 for byte in each).hex() for each in (self.secret.encode(), key)]
-        done = self.daemons.program(SPY, node.address, str(node.pid), self.secret, *raised)
+        raised = [bytes((byte + 1) % 256 for byte in each).hex() for each in wanted]
+        done = self.daemons.program(SPY, node.address, str(node.pid), json.dumps(credential), *raised)
         self.assertEqual((0, ""), (done.code, done.err), done)
         found, refused, seen, uid = json.loads(done.out)
         self.assertNotEqual(0, uid)
@@ -142,8 +149,20 @@ class SecrecyTests(SynchronousTestCase):
             os.chown(path, NOBODY, NOBODY)
         return path
 
-    def assert_hidden(self, in_file: bool) -> None:
-        found, refused, seen = self.spied(NODE, in_file)
+    def spied_for_the_key(self, command: Sequence[str]) -> tuple[set[str], list[str], dict[str, int]]:
+        """The same of a node with a certificate: a line of its key's file is the secret, the number that the key is, the key."""
+        own, theirs = (self.daemons.root / name for name in ("own", "theirs"))
+        credentials = []
+        for directory in (own, theirs):
+            directory.mkdir(mode=0o700)
+            credentials.append(dict(zip(("certfile", "keyfile"), write_pair(directory, pair()))))
+        for path in (theirs, *theirs.iterdir()):
+            self.owned(path)
+        options = [word for name, path in credentials[1].items() for word in (f"--{name}", path)]
+        wanted = [pair().key_pem.splitlines()[1], pair().key.private_numbers().private_value.to_bytes(32, "big")]
+        return self.spied_with(command, options, {}, credentials[0], wanted)
+
+    def assert_hidden(self, found: set[str], refused: list[str], seen: dict[str, int]) -> None:
         self.assertEqual(set(), found)
         self.assertLessEqual({"daemon's environ", "daemon's maps"}, set(refused))
         for where in ("own environment", "own environ", "own fd", "supervisor's fd", "supervisor's environ", "daemon's cmdline"):
@@ -154,11 +173,15 @@ class SecrecyTests(SynchronousTestCase):
 
     def test_secret_in_the_environment(self) -> None:
         """A secret that the node has from its environment."""
-        self.assert_hidden(in_file=False)
+        self.assert_hidden(*self.spied(NODE, in_file=False))
 
     def test_secret_in_a_file(self) -> None:
         """A secret that the node has from a file."""
-        self.assert_hidden(in_file=True)
+        self.assert_hidden(*self.spied(NODE, in_file=True))
+
+    def test_private_key(self) -> None:
+        """A private key, of which the node's command line tells the file and nothing more."""
+        self.assert_hidden(*self.spied_for_the_key(NODE))
 
     def careless(self) -> tuple[str, str]:
         return sys.executable, str(self.daemons.file("careless.py", CARELESS))
@@ -174,4 +197,10 @@ class SecrecyTests(SynchronousTestCase):
         """... and so it does with a file."""
         found, _, _ = self.spied(self.careless(), in_file=True)
         self.assertIn("key in daemon's memory", found)
+        self.assertFalse([each for each in found if "daemon's" not in each], found)
+
+    def test_careless_node_with_a_private_key(self) -> None:
+        """... and with a certificate: the key's number is in the daemon's memory, if nowhere else."""
+        found, _, _ = self.spied_for_the_key(self.careless())
+        self.assertIn("daemon's memory", {each.partition(" in ")[2] for each in found})
         self.assertFalse([each for each in found if "daemon's" not in each], found)

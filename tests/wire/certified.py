@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,17 @@ from tests.wire.doorways import End, Wire
 
 #: Changes an end's TLS before it is used.
 Alter = Callable[[SSL.Context], Any]
+
+
+def only_tls_1_2(context: SSL.Context) -> None:
+    """An end that knows nothing newer."""
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+
+def by_openssl(context: SSL.Context) -> None:
+    """An end of another make, which refuses in TLS itself what it does not know."""
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda connection, shown, number, depth, fit: bool(fit))
 
 
 class Once(Factory):
@@ -64,7 +76,9 @@ class TlsPair:
 
 def under(doorway: Doorway, server: bool, me: Self, clock: Clock, alter: Alter | None) -> Any:
     """The doorway under TLS of its own."""
-    context: Any = tls.ContextFactory(server, me.certificate)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a stolen certificate's key has a class that only pyOpenSSL knows
+        context: Any = tls.ContextFactory(server, me.certificate)
     if alter is not None:
         alter(context.getContext())
     return TLSMemoryBIOFactory(context, not server, Once(doorway), clock).buildProtocol(None)

@@ -6,19 +6,20 @@ import re
 from typing import Any
 
 import attrs
-from OpenSSL import SSL
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.errors import AuthError
+from dispytw.wire import doorway
 from dispytw.wire.credentials import Certified, Credential
-from dispytw.wire.doorway import Peer
-from dispytw.wire.greeting import Reason
-from tests.wire.certified import Alter, TlsPair
+from dispytw.wire.doorway import FAREWELL, PATIENCE, DoorwayServerFactory, Peer
+from dispytw.wire.greeting import Greeting, Reason, refusal
+from tests.wire.certified import Alter, TlsPair, by_openssl, only_tls_1_2
 from tests.wire.certifying import CLIENT, DAY, NOW, SERVER, Issued, authority, issue, pair
 from tests.wire.doorways import CLIENT as CLIENT_UID
 from tests.wire.doorways import NODE as NODE_UID
-from tests.wire.doorways import OTHER_SECRET, SECRET, End
+from tests.wire.doorways import OTHER_SECRET, SECRET, End, Keeping
 
 #: Each end's address, as the other says it.
 AT_CLIENT, AT_NODE = "127.0.0.1:40000", "127.0.0.1:51348"
@@ -76,17 +77,6 @@ def of_node(what: str) -> tuple[str, str]:
 def both(what: str) -> tuple[str, str]:
     """Each end's certificate is refused by the other for this."""
     return (f"the certificate of is refused: {what}",) * 2
-
-
-def only_tls_1_2(context: SSL.Context) -> None:
-    """An end that knows nothing newer."""
-    context.set_min_proto_version(SSL.TLS1_2_VERSION)
-    context.set_max_proto_version(SSL.TLS1_2_VERSION)
-
-
-def by_openssl(context: SSL.Context) -> None:
-    """An end of another make, which refuses in TLS itself what it does not know."""
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda connection, shown, number, depth, fit: bool(fit))
 
 
 EXPIRED, TOO_EARLY = {"begins": NOW - 9 * DAY, "ends": PAST}, {"begins": FUTURE}
@@ -306,6 +296,42 @@ class Opening(Certificates):
         for end in (CLIENT_OF_OURS, NODE_OF_OURS):
             assert isinstance(end, Certified)
         self.opens(attrs.evolve(CLIENT_OF_OURS, secret=SECRET), attrs.evolve(NODE_OF_OURS, secret=SECRET))  # type: ignore[type-var]
+
+
+class TurningAway(SynchronousTestCase):
+    """What becomes of a stranger whose certificate is not fit."""
+
+    def setUp(self) -> None:
+        self.patch(doorway, "shown", lambda transport: [])
+        self.clock = MemoryReactorClock()
+        self.transport = Keeping()
+        self.said: list[bytes] = []
+        self.transport.write = self.said.append  # type: ignore[method-assign]
+        end = End(pinned(), NODE_UID, "node")
+        self.stranger = DoorwayServerFactory(self.clock, **end.identity).buildProtocol(None)
+        self.stranger.makeConnection(self.transport)
+        self.stranger.handshakeCompleted()
+
+    def test_he_is_told(self) -> None:
+        """Once, why; and is not waited for as one who may still become a link."""
+        self.stranger.handshakeCompleted()
+        self.assertEqual([refusal(Reason.NO_CERTIFICATE)], self.said)
+        self.assertFalse(self.stranger.has_spoken())
+
+    def test_he_is_silent(self) -> None:
+        """He is left alone as long as anybody who is silent."""
+        self.clock.advance(PATIENCE - 0.1)
+        self.assertEqual([], self.transport.told)
+        self.clock.advance(0.1)
+        self.assertEqual(["abort"], self.transport.told)
+
+    def test_he_goes_on_talking(self) -> None:
+        """He is answered nothing, and the more he says the less he stays: a second from the first word."""
+        hello = Greeting(True, pinned(), CLIENT_UID, "client", b"e" * 32).start()
+        for _ in range(10):
+            self.stranger.dataReceived(hello)
+            self.clock.advance(FAREWELL / 10 + 0.001)
+        self.assertEqual((["lose", "abort"], 1), (self.transport.told, len(self.said)))
 
 
 class Refusing(Certificates):

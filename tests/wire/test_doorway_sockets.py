@@ -19,13 +19,16 @@ from zope.interface import implementer
 
 from dispytw.errors import AuthError, WireError
 from dispytw.wire import doorway
-from dispytw.wire.credentials import INSECURE, Credential
+from dispytw.wire.credentials import INSECURE, Certified, Credential
 from dispytw.wire.dialling import connect
 from dispytw.wire.doorway import Doorway, DoorwayServerFactory
 from dispytw.wire.tls import under_tls
+from tests.wire.certifying import pair
 from tests.wire.doorways import OTHER_SECRET, SECRET, End, client_end, node_end
 
 reactor: Any = _reactor
+
+CERTIFIED = Certified(pair().as_certificate())
 
 
 class Census:
@@ -302,6 +305,19 @@ class Strangers(Sockets):
         self.assertEqual(1, len([event for event in logged if event["log_level"] is LogLevel.warn]))
         self.closed(dialled, dialling)
 
+    async def test_somebody_in_the_middle_of_certificates(self) -> None:
+        """Both ends have the right pair, and whoever ends TLS between them has not: neither opens, and both say so."""
+        dialled, port = self.listen(CERTIFIED)
+        dialling, done = self.dial(self.between(port, tls=True), CERTIFIED)
+        with capturedLogs() as logged:
+            error = await self.assertFailure(done, AuthError)
+            await self.censuses[0].empty()
+        said = [str(event["error"]) for event in logged if event["log_level"] is LogLevel.warn]
+        for text in (str(error), *said):
+            self.assertRegex(text, r"^the certificate of 127\.0\.0\.1:\d+ is refused: there is none")
+        self.assertEqual(1, len(said))
+        self.closed(dialled, dialling)
+
     async def test_the_middle_is_sound(self) -> None:
         """The same relay that leaves TLS alone changes nothing: the test above is not passed by accident."""
         _, port = self.listen()
@@ -398,13 +414,20 @@ class Renewing:
 
     def __init__(self, connect: Callable[[], Deferred[Any]]) -> None:
         self._connect = connect
+        self._connecting: set[Deferred[Any]] = set()
         self._held: set[Any] = set()
         self._over = False
         self.renewed = 0
 
     def hold(self) -> Deferred[None]:
         """One more."""
-        return self._connect().addCallback(self._connected)
+        connecting = self._connect()
+        self._connecting.add(connecting)
+        return connecting.addBoth(self._arrived, connecting).addCallback(self._connected)
+
+    def _arrived(self, result: Any, connecting: Deferred[Any]) -> Any:
+        self._connecting.discard(connecting)
+        return result
 
     def _connected(self, stranger: Any) -> None:
         self._held.add(stranger)
@@ -416,11 +439,13 @@ class Renewing:
         self._held.discard(stranger)
         if not self._over:
             self.renewed += 1
-            self.hold().addErrback(lambda _: None)  # the port is closed by now
+            self.hold().addErrback(lambda _: None)  # the port is closed by now, or we have stopped
 
     def stop(self) -> None:
         """Hang up everywhere."""
         self._over = True
+        for connecting in list(self._connecting):
+            connecting.cancel()
         for stranger in list(self._held):
             stranger.transport.abortConnection()
 
@@ -428,18 +453,19 @@ class Renewing:
 class Silence(Sockets):
     """Two hundred who connect, say nothing, and connect again when they are shown out."""
 
-    async def keep_out(self, tls: bool, **bounds: Any) -> None:
-        """A good client from the same address opens within two seconds, five times in a row."""
-        _, port = self.listen(**bounds)
+    async def keep_out(self, tls: bool, credential: Credential = SECRET, **bounds: Any) -> int:
+        """A good client from the same address opens within two seconds, five times in a row; how many have come again meanwhile."""
+        _, port = self.listen(credential, **bounds)
         silent = Renewing(lambda: self.stranger(port, tls=tls))
         await DeferredList([silent.hold() for _ in range(200)])
         for _ in range(5):
             begun = time.monotonic()
-            link = await self.dial(port)[1]
+            link = await self.dial(port, credential)[1]
             await link.answered
             self.assertLess(time.monotonic() - begun, 2)
             self.assertLessEqual(self.factory.strangers, bounds.get("most", 256))
         silent.stop()
+        return silent.renewed
 
     async def test_with_room_for_all(self) -> None:
         """As nodes are set up."""
@@ -452,3 +478,11 @@ class Silence(Sockets):
     async def test_silent_inside_tls(self) -> None:
         """They go as far as they can without a word of greeting."""
         await self.keep_out(tls=True)
+
+    async def test_where_certificates_are_shown(self) -> None:
+        """The same at a node with a certificate."""
+        await self.keep_out(False, CERTIFIED, most=128)
+
+    async def test_nothing_to_show(self) -> None:
+        """They go as far as TLS gets without a certificate. Nobody shows them out for it: each would come again, and cost a handshake."""
+        self.assertEqual(0, await self.keep_out(True, CERTIFIED))
