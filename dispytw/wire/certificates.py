@@ -22,9 +22,11 @@ from OpenSSL import SSL
 
 from dispytw.errors import CertificateError
 
-#: Bytes of the longest file, and certificates between a leaf and its authority.
+#: Bytes of the longest file.
 LONGEST_FILE = 2**20
+#: Certificates between a leaf and its authority, and bytes of all that is shown: Twisted's TLS sends no more in one turn of a handshake.
 LONGEST_CHAIN = 8
+MOST_SHOWN = 24_000
 
 _Path = Union[str, "os.PathLike[str]"]
 
@@ -104,8 +106,7 @@ def load_certificate(
     :raises CertificateError: when it cannot be used; the message names the file and the fix.
     """
     leaf, *chain = _certificates("certfile", files.certfile)
-    if len(chain) > LONGEST_CHAIN:
-        raise CertificateError(f"certfile {files.certfile} holds more than {LONGEST_CHAIN} certificates beside the first")
+    _check_size([leaf, *chain], files.certfile)
     key = _key(files, warn)
     if _public_bytes(leaf, files.certfile) != _public_bytes(key, files.keyfile or files.certfile):
         where = files.keyfile or files.certfile
@@ -165,6 +166,14 @@ def _public_bytes(holder: Any, path: str) -> bytes:
 
 
 # Checks.
+def _check_size(shown: list[x509.Certificate], path: str) -> None:
+    if len(shown) > LONGEST_CHAIN + 1:
+        raise CertificateError(f"certfile {path} holds more than {LONGEST_CHAIN} certificates beside the first: leave out the rest")
+    size = sum(len(each.public_bytes(Encoding.DER)) for each in shown)
+    if size > MOST_SHOWN:
+        raise CertificateError(f"the certificates in {path} have {size} bytes, and {MOST_SHOWN} are the most: use shorter ones")
+
+
 def _check_dates(leaf: x509.Certificate, path: str, now: datetime.datetime) -> None:
     if now > leaf.not_valid_after_utc:
         raise CertificateError(f"the certificate in {path} has expired on {day(leaf.not_valid_after_utc)}: get a new one")

@@ -272,7 +272,8 @@ class _AcceptingDoorway(Doorway):
 
     def _cut_short(self, reason: Failure) -> Exception:
         error = super()._cut_short(reason)
-        if reason.check(SSL.Error) and not self._began and not isinstance(error, AuthError):
+        no_tls = reason.check(SSL.Error) and "alert" not in openssl_words(reason.value)
+        if no_tls and not self._began and not isinstance(error, AuthError):
             return explain(Refused(Reason.OLD_TLS), _place(*self._where))
         return error
 

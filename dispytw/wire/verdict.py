@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Union
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 from service_identity import CertificateError, VerificationError
@@ -24,6 +26,9 @@ from dispytw.wire.tls import is_nameless
 
 #: How a role is written as a URI in a certificate's subjectAltName.
 ROLE_PREFIX = "dispytw:"
+
+#: Bits of the shortest RSA key.
+LEAST_RSA = 2048
 
 #: The roles in which an end may speak.
 Roles = frozenset[str]
@@ -77,15 +82,28 @@ def _judged(own: Certificate, shown: Sequence[x509.Certificate], dialled: str | 
         if leaf != own.leaf:
             raise _Unfit(Reason.OTHER_CERTIFICATE)
         return _EVERY_ROLE
+    _check_strength(own, shown)
     _check_issuer(own, shown, now)
     _check_use(leaf, ExtendedKeyUsageOID.CLIENT_AUTH if dialled is None else ExtendedKeyUsageOID.SERVER_AUTH)
     return _roles(leaf, dialled)
 
 
-def _check_issuer(own: Certificate, shown: Sequence[x509.Certificate], now: datetime.datetime) -> None:
-    """By OpenSSL. An authority is trusted as it stands in the cafile, whether or not another has issued it."""
+def _check_strength(own: Certificate, shown: Sequence[x509.Certificate]) -> None:
+    """What is too weak to prove anything. OpenSSL would see to it in TLS, where we let every certificate pass."""
     if len(shown) > LONGEST_CHAIN + 1:
         raise _Unfit(Reason.UNFIT, f"it comes with more than {LONGEST_CHAIN} others")
+    for each in shown:
+        if each in own.authorities:
+            continue
+        key, digest = each.public_key(), each.signature_hash_algorithm
+        if isinstance(key, rsa.RSAPublicKey) and key.key_size < LEAST_RSA:
+            raise _Unfit(Reason.UNFIT, f"an RSA key of {key.key_size} bits is too short")
+        if isinstance(digest, (hashes.MD5, hashes.SHA1)):
+            raise _Unfit(Reason.UNFIT, f"signed by means of {digest.name}")
+
+
+def _check_issuer(own: Certificate, shown: Sequence[x509.Certificate], now: datetime.datetime) -> None:
+    """By OpenSSL. An authority is trusted as it stands in the cafile, whether or not another has issued it."""
     store = crypto.X509Store()
     store.set_time(now)
     store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)

@@ -13,6 +13,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.test import iosim
 
 from dispytw.wire import tls
+from dispytw.wire.certificates import Certificate
 from dispytw.wire.doorway import Doorway, DoorwayServerFactory, Self
 from tests.wire.doorways import End, Wire
 
@@ -74,11 +75,16 @@ class TlsPair:
             self.clock.advance(0)  # TLS gathers small writes for a turn
 
 
-def under(doorway: Doorway, server: bool, me: Self, clock: Clock, alter: Alter | None) -> Any:
-    """The doorway under TLS of its own."""
+def context_factory(server: bool, certificate: Certificate | None, alter: Alter | None) -> Any:
+    """What Twisted asks for a context, this one changed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # a stolen certificate's key has a class that only pyOpenSSL knows
-        context: Any = tls.ContextFactory(server, me.certificate)
+        factory = tls.ContextFactory(server, certificate)
     if alter is not None:
-        alter(context.getContext())
-    return TLSMemoryBIOFactory(context, not server, Once(doorway), clock).buildProtocol(None)
+        alter(factory.getContext())
+    return factory
+
+
+def under(doorway: Doorway, server: bool, me: Self, clock: Clock, alter: Alter | None) -> Any:
+    """The doorway under TLS of its own."""
+    return TLSMemoryBIOFactory(context_factory(server, me.certificate, alter), not server, Once(doorway), clock).buildProtocol(None)

@@ -15,6 +15,7 @@ from dispytw.errors import CertificateError
 from dispytw.wire.certificates import (
     LONGEST_CHAIN,
     LONGEST_FILE,
+    MOST_SHOWN,
     Certificate,
     Files,
     given_certificate,
@@ -220,6 +221,11 @@ class Refusing(InTemporaryDirectory):
         """Others would not have it."""
         certfile = write(self.root, "long.cert", pair().certificate_pem * (LONGEST_CHAIN + 2))
         self.assertIn(f"holds more than {LONGEST_CHAIN} certificates", self.refusal(certfile, self.keyfile))
+
+    def test_a_big_certificate(self) -> None:
+        """It would not get through a handshake."""
+        certfile, keyfile = write_pair(self.root, issue(*(f"node{number}.a-rather-long-name.example" for number in range(700))), "big")
+        self.assertRegex(self.refusal(certfile, keyfile), rf"the certificates in {certfile} have \d+ bytes, and {MOST_SHOWN} are the most")
 
 
 class Words(unittest.TestCase):

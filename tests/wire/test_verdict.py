@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dispytw.wire.certificates import LONGEST_CHAIN, Certificate
 from dispytw.wire.greeting import ROLES, Reason, Refused
@@ -24,6 +25,12 @@ HOST = "node7.cluster.example"
 def verdict(own: Certificate, *shown: Issued, dialled: str | None = HOST, now: datetime.datetime = NOW) -> Roles | Refused:
     """What becomes of these."""
     return judge(own, lambda: [each.leaf for each in shown], dialled, now)
+
+
+def signed_by_sha1(issued: Issued) -> x509.Certificate:
+    """The certificate, saying that its signature is by RSA and SHA-1, as old authorities' certificates do."""
+    sha256, sha1 = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05"))
+    return x509.load_der_x509_certificate(issued.leaf.public_bytes(serialization.Encoding.DER).replace(sha256, sha1))
 
 
 class VerdictCase(unittest.TestCase):
@@ -128,6 +135,20 @@ class Issuing(VerdictCase):
             assert isinstance(refused, Refused)
             self.assertEqual(reason, refused.reason)
             self.assertIn(words, refused.detail)
+        between = issue(by=authority(), authority=True, ends=NOW + 5 * DAY)
+        for days, expected in ((4, {"node"}), (6, Refused(Reason.EXPIRED))):
+            self.assertEqual(expected, verdict(self.own, issue("dispytw:node", by=between), between, now=NOW + days * DAY))
+
+    def test_too_weak(self) -> None:
+        """A short RSA key, or a signature over a digest that is broken, anywhere but in the cafile itself."""
+        short = issue("dispytw:node", by=authority(), key=rsa.generate_private_key(65537, 1024))
+        self.assert_refused(Reason.UNFIT, "an RSA key of 1024 bits is too short", verdict(self.own, short))
+        by_rsa = issue(authority=True, key=rsa.generate_private_key(65537, 2048))
+        old = Issued(signed_by_sha1(by_rsa), by_rsa.key)
+        self.assert_refused(Reason.UNFIT, "signed by means of sha1", verdict(self.own, old))
+        self.assert_refused(Reason.UNFIT, "signed by means of sha1", verdict(self.own, issue("dispytw:node", by=by_rsa), old))
+        trusting = pair().as_certificate(old)
+        self.assertEqual({"node"}, verdict(trusting, issue("dispytw:node", by=by_rsa), old))
 
     def test_too_many(self) -> None:
         """A long chain is not looked into."""
