@@ -121,9 +121,9 @@ class MemoryProcess:
         """Its machine's wall clock is set forward, so that its reactor wakes too early, or back, so that it wakes too late."""
         for wake in list(self.wakes):
             if wake.due.active():
-                left = max(0.0, wake.due.getTime() - self._world.seconds() - seconds)
-                wake.due.cancel()  # a call that is put off keeps its place in the order of the clock
-                wake.due = self._world.callLater(left, wake.ring)
+                left = wake.due.getTime() - self._world.seconds() - seconds
+                wake.due.cancel()  # a reset to later would leave it where it stands in the world's order
+                wake.due = self._world.callLater(max(0.0, left), wake.ring)
 
     def kill(self) -> None:
         """Nothing happens in it any more."""

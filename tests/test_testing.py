@@ -379,6 +379,18 @@ class Trouble(HouseCase):
         house.advance(30)
         self.assertEqual((FINISHED, wires, 1), (job.status, house.wires_of(node), len(woken)))
 
+    def test_the_wall_clock_is_set_back(self) -> None:
+        """By an hour: what a process waits for comes an hour late, and whatever else happens in the world comes when it is due."""
+        house, (node,), _ = self.house()
+        happened: list[str] = []
+        node.process.callLater(1.0, lambda: happened.append("woken"))
+        house.clock.callLater(2.0, lambda: happened.append("world"))
+        house.wall_clock_jumps(-3600.0)
+        house.advance(3)
+        self.assertEqual(["world"], happened)
+        house.advance(3600)
+        self.assertEqual(["world", "woken"], happened)
+
     def test_nobody_answers(self) -> None:
         """A node that is down when the client comes: after three seconds the user is told; when it is up, jobs run."""
         house = House()
