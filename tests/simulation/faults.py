@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dispytw.inmemory import Wire
-from dispytw.testing import MemoryNode
+from dispytw.testing import MemoryClient, MemoryNode
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,8 +19,11 @@ ANSWERS = (
     *(b"JobsStarted", b"JobsEnded", b"NodeFreed", b"StreamChunk", b"EndStream"),
 )
 
-#: The fault that happens later, and is counted then.
-LOSE_AN_ANSWER = "an answer is to be lost"
+#: Commands that may be said twice: not the bytes of a stream, which have their place.
+REPEATED = tuple(command for command in ANSWERS if command != b"StreamChunk")
+#: Faults that happen later, and are counted then.
+LOSE_AN_ANSWER, SAY_LAST_WORDS, SAY_TWICE = "an answer is to be lost", "an answer is to be the last", "a command is to be repeated"
+LATER = (LOSE_AN_ANSWER, SAY_LAST_WORDS, SAY_TWICE)
 
 
 def any_node(world: World) -> MemoryNode | None:
@@ -136,6 +139,45 @@ def lose_an_answer(world: World) -> bool:
     return False
 
 
+def say_last_words(world: World) -> bool:
+    """Whoever next answers a command of a certain kind dies before its reactor turns again; the answer arrives."""
+    world.last_words[b"JobsEnded" if world.chance.random() < 0.4 else world.chance.choice(ANSWERS)] += 1
+    return False
+
+
+def vanish(world: World, mortal: MemoryNode | MemoryClient) -> None:
+    """A process dies; what it has written is on its way, and arrives."""
+    if not mortal.process.alive:
+        return
+    house = world.house
+    mine = [wire for wire, client, node in house.wires if mortal in (client, node)]
+    for wire in mine:
+        (wire.far if isinstance(mortal, MemoryNode) else wire.near).abortConnection()
+    everything, house.wires = house.wires, [each for each in house.wires if each[0] not in mine]
+    if isinstance(mortal, MemoryNode):
+        mortal.crash()
+        comes_back(world, mortal)
+    else:
+        bury(world, mortal)
+    house.wires = everything
+
+
+def say_twice(world: World) -> bool:
+    """The next command of a certain kind arrives twice."""
+    world.repeating[world.chance.choice(REPEATED)] += 1
+    return False
+
+
+def cancel_too_late(world: World) -> bool | None:
+    """A user cancels a job that has ended."""
+    pairs = [(cluster, job) for cluster in world.open_clusters() for job in cluster.jobs if job.outcomes]
+    if not pairs:
+        return None
+    cluster, job = world.chance.choice(pairs)
+    cluster.client.process.deliver(lambda: cluster.cancel(job) and None)
+    return bool(world.house.running)
+
+
 def cancel(world: World) -> bool | None:
     """A user cancels a job, one that runs if there is one."""
     pairs = [(cluster, job) for cluster in world.open_clusters() for job in cluster.jobs if not job.outcomes]
@@ -203,9 +245,14 @@ def kill_client(world: World) -> bool | None:
         return None
     client = world.chance.choice(others)
     hit = any(job.uid in {a.job for a in world.house.running} for c in world.clusters if c.client is client for job in c.jobs)
+    bury(world, client)
+    return hit
+
+
+def bury(world: World, client: MemoryClient) -> None:
+    """A client process is killed, and nobody uses its clusters any more."""
     client.kill()
     world.closed |= {cluster.uid for cluster in world.clusters if cluster.client is client}
-    return hit
 
 
 def take_a_slot(world: World) -> bool | None:
@@ -237,7 +284,10 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], float]] = {
     "worker killed": (kill_job, 2.0),
     "suspend": (suspend, 2.0),
     LOSE_AN_ANSWER: (lose_an_answer, 10.0),
+    SAY_LAST_WORDS: (say_last_words, 1.5),
+    SAY_TWICE: (say_twice, 4.0),
     "cancel": (cancel, 5.0),
+    "cancel too late": (cancel_too_late, 0.5),
     "given up": (give_up, 1.2),
     "client killed": (kill_client, 1.0),
     "setup fails": (fail_setup, 1.2),

@@ -54,9 +54,9 @@ def check_node(node: MemoryNode) -> None:
     if not node.up:
         return
     bench = node.bench
-    computations = {placed.computation for placed in bench._placed.values() if placed.outcome is None}
-    if bench.busy() > node.cpus * (1 + MOST_PARKED * (len(computations) == 1)):
-        raise Broken(f"{bench.busy()} attempts on {node.facts.name}, which has {node.cpus} slots")
+    placed = [each.computation for each in bench._placed.values() if each.outcome is None]
+    if len(placed) > node.cpus * (1 + MOST_PARKED * (len(set(placed)) == 1)):
+        raise Broken(f"{len(placed)} attempts on {node.facts.name}, which has {node.cpus} slots")
     strangers = {opened.client for opened in bench._opened.values()} - {bench.holder}
     if strangers:
         raise Broken(f"{node.facts.name} works for {len(strangers)} clients that do not hold it")

@@ -23,6 +23,7 @@ class Report:
 
     seeds: int = 0
     jobs: int = 0
+    large: int = 0
     faults: Counter[str] = attrs.field(factory=Counter)
     hits: Counter[str] = attrs.field(factory=Counter)
     record: Record = attrs.field(factory=Record)
@@ -37,6 +38,7 @@ class Report:
         jobs = sum(len(cluster.jobs) for cluster in world.clusters)
         self.seeds += 1
         self.jobs += jobs
+        self.large += sum(job in world.house.starts for job in world.large)
         self.faults += world.faults
         self.hits += world.hits
         for kind in ("rows", "events", "orders"):
@@ -50,7 +52,7 @@ class Report:
     def text(self) -> str:
         """For people."""
         lines = [
-            f"{self.seeds} seeds, {self.jobs} jobs; a seed has at least {self.fewest_nodes} nodes, {self.fewest_jobs} jobs, "
+            f"{self.seeds} seeds, {self.jobs} jobs, {self.large} with arguments longer than a window; a seed has at least {self.fewest_nodes} nodes, {self.fewest_jobs} jobs, "
             f"{self.fewest_faults} faults, and takes {self.seconds / max(1, self.seeds):.3f} s on average, {self.slowest:.3f} s at most",
             "faults, and how many of them hit a node on which a body was being performed:",
         ]
@@ -78,23 +80,23 @@ def live(seed: int) -> World:
     :raises Broken: when a law does not hold, or something failed that was only logged.
     """
     world = World(seed)
-    failures: list[Any] = []
 
     def observe(event: Any) -> None:
         if event["log_level"] in (LogLevel.error, LogLevel.critical):
-            failures.append(event)
+            failure = event.get("log_failure")
+            world.record.broken.append(Broken(f"{event.get('log_format')}\n{failure.getTraceback() if failure else event}"))
 
     globalLogPublisher.addObserver(observe)
     try:
         world.live()
     except Exception as error:
-        tail = "\n".join(world.record.lines[-60:])
-        raise Broken(f"seed {seed}, at {world.house.now():.3f} s: {error}\n{tail}") from error
+        world.record.broken.append(error if isinstance(error, Broken) else Broken(repr(error)))
+        world.record.broken[-1].__cause__ = error.__cause__ if isinstance(error, Broken) else error
     finally:
         globalLogPublisher.removeObserver(observe)
-    for event in failures:
-        failure = event.get("log_failure")
-        raise Broken(f"seed {seed}: {event.get('log_format')}\n{failure.getTraceback() if failure else event}")
+    for first in world.record.broken:
+        tail = "\n".join(world.record.lines[-60:])
+        raise Broken(f"seed {seed}, at {world.house.now():.3f} s: {first}\n{tail}") from first
     return world
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import subprocess
 import sys
 import unittest
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from tests.simulation import tables
-from tests.simulation.run import Report, fingerprint, live, live_many
-from tests.simulation.watching import Broken
+from tests.simulation.run import Report, fingerprint, live_many
 from tests.simulation.world import FEWEST_FAULTS, FEWEST_JOBS
 
 EVERY_PYTHON = False
@@ -46,6 +42,10 @@ class Lives(unittest.TestCase):
         self.assertGreaterEqual(self.report.fewest_jobs, FEWEST_JOBS)
         self.assertGreaterEqual(self.report.fewest_faults, FEWEST_FAULTS)
 
+    def test_windows_open_and_close(self) -> None:
+        """Jobs have run whose arguments were longer than the window of their stream."""
+        self.assertGreater(self.report.large, 0)
+
     def test_every_event_and_order_occurs(self) -> None:
         """There is no event or order of ledger and bench that the simulation never saw."""
         self.assertEqual([], self.report.missing_events())
@@ -54,7 +54,8 @@ class Lives(unittest.TestCase):
         """Cuts, crashes, cancels and lost answers happened while bodies were being performed."""
         for fault in ("cut", "crash", "cancel", "supervisor killed", "worker killed"):
             self.assertGreater(self.report.hits[fault], 0, fault)
-        self.assertGreater(sum(count for name, count in self.report.hits.items() if name.startswith("answer lost")), 0)
+        for kind in ("answer lost", "last words", "said twice"):
+            self.assertGreater(sum(count for name, count in self.report.hits.items() if name.startswith(kind)), 0, kind)
 
     def test_every_row_occurs(self) -> None:
         """In many lives every row of the tables of docs/attempts.rst happens; in few, most of them do."""
@@ -80,54 +81,6 @@ class OneLife(unittest.TestCase):
     def test_another_seed_is_another_life(self) -> None:
         """The fingerprint tells lives apart."""
         self.assertNotEqual(fingerprint(3), fingerprint(4))
-
-
-class Watchfulness(SynchronousTestCase):
-    """A mind that does what it must not is found out, with the seed that shows it."""
-
-    def found(self, what: str) -> None:
-        with self.assertRaisesRegex(Broken, rf"(?s)^seed \d+.*{what}"):
-            for seed in range(40):
-                live(seed)
-        gc.collect()  # what failed in that life is told of now, and not in another
-        self.flushLoggedErrors()
-
-    def test_a_second_start(self) -> None:
-        """Jobs that are not reentrant are queued again although they are lost."""
-        from dispytw.scheduler.attendance import Attendance
-        from dispytw.scheduler.entries import JobEntry
-        from dispytw.scheduler.orders import Order
-
-        def lost(self: Attendance, job: JobEntry, why: str) -> list[Order]:
-            self._off_node(job)
-            self._requeue(job)
-            return []
-
-        self.patch(Attendance, "_lost", lost)
-        self.found("has begun in attempts|not in the table")
-
-    def test_a_slot_too_many(self) -> None:
-        """A node takes whatever it is given, and the ledger gives one more than there are slots."""
-        from dispytw.node.bench import Bench
-        from dispytw.scheduler.entries import NodeEntry
-
-        self.patch(Bench, "busy", lambda self: 0)
-        self.patch(NodeEntry, "busy", property(lambda self: len(self.jobs) + len(self.strays) - 1))
-        self.found("more bodies on")
-
-    def test_an_outcome_forgotten_early(self) -> None:
-        """A node forgets an outcome as soon as it has been told."""
-        from dispytw.node.bench import Bench
-
-        ended = Bench.ended
-
-        def forgets(self: Bench, computation: bytes, attempt: object, outcome: object) -> object:
-            orders = ended(self, computation, attempt, outcome)  # type: ignore[arg-type]
-            self._placed.pop(attempt, None)  # type: ignore[call-overload]
-            return orders
-
-        self.patch(Bench, "ended", forgets)
-        self.found("not in the table|has no end")
 
 
 class Tables(unittest.TestCase):

@@ -13,7 +13,7 @@ import attrs
 
 from dispytw.scheduler.entries import JobState
 from dispytw.scheduler.orders import Assign
-from dispytw.values import CANCELLED, Attempt
+from dispytw.values import CANCELLED, Attempt, Outcome
 from tests.simulation import tables
 
 
@@ -30,6 +30,8 @@ class Record:
     :ivar orders: how often each order, as (mind, name).
     :ivar lines: everything, in order.
     :ivar broken: laws that did not hold.
+    :ivar performed: outcomes of bodies that came to an end, by attempt; as the house knows them.
+    :ivar heard: attempts of whose end a ledger has been told.
     """
 
     rows: Counter[tuple[str, str, str, str]] = attrs.field(factory=Counter)
@@ -37,6 +39,8 @@ class Record:
     orders: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     lines: list[str] = attrs.field(factory=list)
     broken: list[Broken] = attrs.field(factory=list)
+    performed: dict[Attempt, Outcome] = attrs.field(factory=dict)
+    heard: set[Attempt] = attrs.field(factory=set)
 
     def refuse(self, text: str) -> None:
         """A law is broken; where that is noticed somebody may swallow the exception, so it is kept."""
@@ -45,6 +49,9 @@ class Record:
 
 
 Labels = dict[Hashable, str]
+
+#: What an event did to something: the thing, its state, what the table calls the event, and the state that followed.
+Step = tuple[Hashable, str, str, str]
 
 
 @attrs.define(eq=False)
@@ -93,13 +100,16 @@ class Watch:
         self.record.lines.append(f"{self.now():.6f} {self.name} {event} {' '.join(words)}")
         after = self.states()
         labels = self.labels(event, args, before, result)
+        steps: list[Step] = []
         for entity in dict.fromkeys([*labels, *before]):
             was, becomes = before.get(entity, self.unknown(entity)), self.becomes(entity, after, orders)
             if entity in labels:
-                self._step(entity, was, labels[entity], becomes)
+                steps.append((entity, was, labels[entity], becomes))
+                self._step(*steps[-1])
             elif becomes != was:
                 self.record.refuse(f"{self.name}: {event} made {was!r} {becomes!r}, and nobody spoke of {entity}")
         self.beyond(orders)
+        self.hold_to(event, args, steps, orders)
 
     def _step(self, entity: Hashable, was: str, label: str, becomes: str) -> None:
         self.record.rows[self.table.name, was, label, becomes] += 1
@@ -122,6 +132,9 @@ class Watch:
 
     def beyond(self, orders: list[Any]) -> None:
         """Steps that follow of the orders."""
+
+    def hold_to(self, event: str, args: tuple[Any, ...], steps: list[Step], orders: list[Any]) -> None:
+        """Laws beyond the table."""
 
     def labels(self, event: str, args: tuple[Any, ...], before: dict[Hashable, str], result: Any) -> Labels:
         """What the event is called in the table, for everything that it speaks of."""
@@ -278,7 +291,7 @@ class BenchWatch(Watch):
 
     def _of_offered(self, before: Any, result: Any, client: bytes, computation: bytes, generation: int, attempts: Any) -> Labels:
         words = {"no free slot": "no slot", "the computation is not ready here": "not ready", "the node is being stopped": "stopping"}
-        refused = {attempt: f"offered: {words[reason]}" for attempt, reason in result[1]}
+        refused = {attempt: f"offered: {words.get(reason, reason)}" for attempt, reason in result[1]}
         return {attempt: refused.get(attempt, "offered") for attempt in attempts}
 
     def _of_started(self, before: Any, result: Any, attempt: Attempt, wall: float) -> Labels:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
 
-from dispytw.inmemory import Wire
+from dispytw.inmemory import Transport, Wire
 from dispytw.testing import MemoryClient, MemoryJob, MemoryNode
 from dispytw.values import NodeFacts
-from tests.simulation import losing, tables
-from tests.simulation.faults import FAULTS, LOSE_AN_ANSWER
+from dispytw.wire.streams import WINDOW
+from tests.simulation import losing, repeating, tables
+from tests.simulation.bothends import LawfulBenchWatch, LawfulLedgerWatch
+from tests.simulation.calm import Calm
+from tests.simulation.faults import FAULTS, LATER, vanish
 from tests.simulation.laws import LawfulCluster, LawfulHouse, check_end, check_node, check_nothing_left
-from tests.simulation.watching import BenchWatch, Broken, LedgerWatch, Record
+from tests.simulation.slowness import SlowSinks
+from tests.simulation.watching import Broken, Record
 
 #: Seconds in which jobs are submitted and faults happen; then everything heals.
 TROUBLE = 40.0
 #: Seconds after which a job without a status is taken to hang.
 HANGS = 2 * 3600.0 + 600.0
 FEWEST_JOBS, FEWEST_FAULTS = 50, 10
+#: Bytes of arguments that do not fit the window of their stream.
+LARGE = WINDOW + WINDOW // 2
 
 
 @attrs.define(eq=False)
@@ -31,6 +38,7 @@ class World:
     :ivar faults: how often each kind of fault was done.
     :ivar hits: how often each hit a node on which a body was being performed.
     :ivar quick: clusters most of whose jobs are short.
+    :ivar large: jobs whose arguments are longer than the window of their stream.
     :ivar at_join: what a user does soon after his client has got its next link, by client.
     """
 
@@ -44,11 +52,15 @@ class World:
     clusters: list[LawfulCluster] = attrs.field(factory=list)
     closed: set[bytes] = attrs.field(factory=set)
     chance: random.Random = attrs.field(init=False)
-    _ledgers: dict[bytes, LedgerWatch] = attrs.field(factory=dict)
+    _ledgers: dict[bytes, LawfulLedgerWatch] = attrs.field(factory=dict)
     _plan: list[tuple[float, int, Callable[[], None]]] = attrs.field(factory=list)
     quick: set[bytes] = attrs.field(factory=set)
     losing: Counter[bytes] = attrs.field(factory=Counter)
+    large: set[bytes] = attrs.field(factory=set)
+    last_words: Counter[bytes] = attrs.field(factory=Counter)
+    repeating: Counter[bytes] = attrs.field(factory=Counter)
     at_join: dict[bytes, Callable[[], None]] = attrs.field(factory=dict)
+    _slow: dict[bytes, float] = attrs.field(factory=dict)
     _checked: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -56,6 +68,7 @@ class World:
         self.house = LawfulHouse(random.Random(self.chance.random()))
         self.house.mean_latency = self.chance.choice((0.003, 0.003, 0.3))
         self.house.joined = self._joined
+        self.record.performed = self.house.performed
 
     # The plan.
     def live(self) -> None:
@@ -105,6 +118,8 @@ class World:
             node.restart()
             self.nodes.append(node)
             self.watch_bench(node)
+            if chance.random() < 0.3:
+                self._slow[node.uid] = chance.choice((0.01, 0.3))
         self._client()
         for _ in range(chance.randint(1, 2)):
             self._cluster(self.clients[0])
@@ -114,14 +129,14 @@ class World:
     def _client(self) -> MemoryClient:
         client = self.house.client(f"client {len(self.clients)}")
         self.clients.append(client)
-        watch = LedgerWatch(f"client{len(self.clients)}", client.session.ledger, tables.LEDGER, self.record, self.house.now)
+        watch = LawfulLedgerWatch(f"client{len(self.clients)}", client.session.ledger, tables.LEDGER, self.record, self.house.now)
         watch.begin()
         self._ledgers[client.uid] = watch
         return client
 
     def watch_bench(self, node: MemoryNode) -> None:
         name = f"{node.facts.name}.{node.incarnation}"
-        BenchWatch(name, node.bench, tables.BENCH, self.record, self.house.now).begin()
+        LawfulBenchWatch(name, node.bench, tables.BENCH, self.record, self.house.now).begin()
 
     def _cluster(self, client: MemoryClient) -> None:
         chance = self.chance
@@ -151,7 +166,7 @@ class World:
         """A user submits a job, as soon as his program runs."""
         scales = (0.0, 0.002, 0.01, 0.01, 0.01, 3.0) if cluster.uid in self.quick else (0.0, 0.2, 2.0, 2.0, 12.0)
         duration = min(self.chance.choice(scales) * self.chance.expovariate(1.0), 40.0)
-        padding = 120_000 if self.chance.random() < 0.08 else 0
+        padding = self.chance.choices((0, 120_000, LARGE), (0.92, 0.07, 0.01))[0]
 
         def submit() -> None:
             uid = self.house.new_uid
@@ -161,6 +176,8 @@ class World:
                 made = uid()
                 self.house.reentrant[made] = cluster.reentrant
                 self._ledgers[cluster.client.uid].clusters[made.hex()[:8]] = cluster.uid
+                if padding == LARGE:
+                    self.large.add(made)
                 return made
 
             self.house.new_uid = known  # type: ignore[method-assign]
@@ -182,7 +199,7 @@ class World:
 
     def _fault(self, name: str) -> None:
         hit = FAULTS[name][0](self)
-        if hit is None or name == LOSE_AN_ANSWER:
+        if hit is None or name in LATER:
             return  # nothing to hit; or it is counted when it happens
         self.faults[name] += 1
         self.hits[name] += hit
@@ -196,13 +213,25 @@ class World:
         self.house.wall_clock_jumps(seconds)
 
     def _joined(self, wire: Wire, client: MemoryClient, node: MemoryNode) -> None:
-        def lost(command: bytes) -> None:
-            name = f"answer lost: {command.decode()}"
+        def happened(name: str, command: bytes) -> None:
+            name = f"{name}: {command.decode()}"
             self.faults[name] += 1
             self.hits[name] += bool(node.launcher.running())
             self.say(name)
 
-        losing.watch(wire, self.losing, lost)
+        def dies(end: Transport, command: bytes) -> bool:
+            mortal = node if end is wire.far else client
+            if mortal is self.clients[0] or not mortal.process.alive:
+                return False
+            happened("last words", command)
+            self.house.clock.callLater(-1e-9, vanish, self, mortal)  # before its reactor turns
+            return True
+
+        losing.watch(wire, self.losing, partial(happened, "answer lost"), self.last_words, dies)
+        for end in (wire.near, wire.far):
+            repeating.watch(end.protocol, self.repeating, partial(happened, "said twice"), self.record.refuse)
+        if node.uid in self._slow:
+            wire.far.protocol.streams._sinks = SlowSinks(node.process, wire.far.protocol.streams, self._slow[node.uid])
         act = self.at_join.pop(client.uid, None)
         if act is not None:
             self.house.clock.callLater(self.chance.uniform(1, 4) * self.house.mean_latency, client.process.deliver, act)
@@ -222,7 +251,8 @@ class World:
 
     def _heal(self) -> None:
         """Everything works again: processes go on, nodes are up, and nothing more gets lost."""
-        self.losing.clear()
+        for planned in (self.losing, self.last_words, self.repeating):
+            planned.clear()
         for process in [*(node.process for node in self.nodes), *(client.process for client in self.clients)]:
             process.resume()
         for node in self.nodes:
@@ -234,9 +264,10 @@ class World:
         self.say("healed")
 
     def _settle(self) -> None:
-        deadline = self.house.now() + HANGS
+        calm, deadline = Calm(self, self.house.now()), self.house.now() + HANGS
         while self._unsettled() and self.house.now() < deadline:
             self._pass_until(self.house.now() + 30.0)
+            calm.look()
         check_end([c for c in self.clusters if c.client.process.alive])
 
     def _unsettled(self) -> bool:
