@@ -160,13 +160,14 @@ def called(job):
     print(repr(job).partition(": ")[2], job.result, job.reason)
 
 def job_runs():
-    while jobs[1].status != dispy.DispyJob.Running:
+    while jobs[1].status != dispy.DispyJob.Running or not os.path.exists(gate + "-tried"):  # it runs before it has got to its try
         time.sleep(0.01)
 
 def compute(n, gate):
     import signal
     if n:
         try:
+            open(gate + "-tried", "w").close()
             signal.pause()
         except KeyboardInterrupt:
             open(gate, "w").write("interrupted")
