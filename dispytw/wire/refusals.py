@@ -14,29 +14,31 @@ def explain(refused: Refused, where: str) -> DispytwError:
 
     :param where: the other end's address.
     """
-    said = "it says that " if refused.by_peer else ""
-    if refused.reason is Reason.SECRET:
-        return AuthError(
-            f"wrong secret: {said}this end and {where} do not hold the same secret; give both the same, by secret= or "
-            "--secret-file (without either, both must run as the same user). If they do, somebody stands between them"
-        )
     if refused.reason is Reason.VERSION:
         theirs = str(refused.version) if refused.version else "another"
         return VersionError(f"{where} speaks wire version {theirs}, this end {WIRE_VERSION}: install the same dispytw on both")
-    if refused.reason is Reason.MODE:
-        return AuthError(
-            f"{where} and this end do not prove themselves alike{_brackets(refused.detail)}: start both with --insecure, or neither; "
-            "give both a secret, or neither; and both a certificate, or neither"
-        )
-    if refused.reason is Reason.OLD_TLS:
-        return AuthError(
-            f"{where} does not speak TLS 1.3: if it runs with --insecure, leave that out; if a proxy stands before it, that must speak "
-            "TLS 1.3, or pass everything on untouched"
-        )
     if refused.reason in _CERTIFICATE_WORDS:
         return AuthError(_about_certificate(refused, where))
+    if refused.reason in _PROOF_WORDS:
+        said = "it says that " if refused.by_peer else ""
+        return AuthError(_PROOF_WORDS[refused.reason].format(where=where, said=said, detail=_brackets(refused.detail)))
     return WireError(f"{where} {_WORDS[refused.reason]}")
 
+
+_PROOF_WORDS = {
+    Reason.SECRET: (
+        "wrong secret: {said}this end and {where} do not hold the same secret; give both the same, by secret= or --secret-file "
+        "(without either, both must run as the same user). If they do, somebody stands between them"
+    ),
+    Reason.MODE: (
+        "{where} and this end do not prove themselves alike{detail}: start both with --insecure, or neither; give both a secret, or "
+        "neither; and both a certificate, or neither"
+    ),
+    Reason.OLD_TLS: (
+        "{where} does not speak TLS 1.3: if it runs with --insecure, leave that out; if a proxy stands before it, that must speak "
+        "TLS 1.3, or pass everything on untouched"
+    ),
+}
 
 _WORDS = {
     Reason.BUSY: "is greeted too often just now; it will be tried again",
