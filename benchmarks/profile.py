@@ -1,0 +1,76 @@
+"""Where the time of a no-op job goes: CPU seconds and page faults of each process, and of each thread of the client, divided by jobs.
+
+Read from /proc before and after a batch. ``python3 benchmarks/profile.py`` is ``python3 benchmarks/run.py --profile``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    door = Path(__file__).with_name("run.py")
+    os.execv(sys.executable, [sys.executable, str(door), "--profile", *sys.argv[1:]])
+
+from benchmarks import processes
+from benchmarks.cells import Count, Reading
+from benchmarks.processes import Usage
+
+#: Seconds that the batch aims at.
+AIM = 1.5
+
+
+def profile(contestant: Any) -> Reading:
+    """Figures ``"daemon user"`` and ``"daemon system"`` (microseconds a job), ``"daemon faults"`` (a job) …, and ``"wall"``.
+
+    :param contestant: one that has a ``node``: the process of the daemon.
+    """
+    size, count = _size(contestant), Count()
+    before, began = usages(contestant.node.pid), time.perf_counter()
+    batch = contestant.run(range(size))
+    seconds, after = time.perf_counter() - began, usages(contestant.node.pid)
+    count.add(range(size), batch)
+    figures = {"wall": 1e6 * seconds / size}
+    for role, usage in after.items():
+        used = usage - before.get(role, Usage())
+        figures[f"{role} user"] = 1e6 * used.user / size
+        figures[f"{role} system"] = 1e6 * used.system / size
+        figures[f"{role} faults"] = used.faults / size
+    return Reading(figures, count.jobs, count.lost)
+
+
+def _size(contestant: Any) -> int:
+    """How many jobs last about as long as wanted."""
+    size, seconds = 16, contestant.run(range(16)).seconds
+    while seconds < 0.3:
+        size *= 4
+        seconds = contestant.run(range(size)).seconds
+    return max(1, int(size / seconds * AIM))
+
+
+def usages(daemon: int) -> dict[str, Usage]:
+    """What each role has used so far. Workers that have ended are in what their supervisor's children have used."""
+    found = _threads()
+    everybody = processes.everybody()
+    found["daemon"] = next(process.own for process in everybody if process.pid == daemon)
+    supervisors = [process for process in everybody if process.parent == daemon]
+    found["supervisor"] = sum((process.own for process in supervisors), Usage())
+    living = [worker.own + worker.children for s in supervisors for worker in processes.descendants(s.pid, everybody)]
+    found["workers"] = sum(living, sum((process.children for process in supervisors), Usage()))
+    return found
+
+
+def _threads() -> dict[str, Usage]:
+    """This process is the client: what each of its threads has used."""
+    found: dict[str, Usage] = {}
+    for thread in threading.enumerate():
+        role = "client, main thread" if thread is threading.main_thread() else f"client, {thread.name}"
+        try:
+            found[role] = found.get(role, Usage()) + processes.read(f"/proc/self/task/{thread.native_id}/stat").own
+        except OSError:
+            continue  # ended since
+    return found
