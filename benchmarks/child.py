@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.cells import CELLS, Reading
 from benchmarks.contestants import Contestant
-from benchmarks.profile import profile
+from benchmarks.profile import PROFILES
 from benchmarks.speech import told
 
 
@@ -23,7 +23,7 @@ def main(descriptor: int, place: str, words: dict[str, Any], cells: list[str]) -
         contestant: Contestant = getattr(import_module(module), name)(**words)
         if not told(out, "start", lambda: _start(contestant)):
             return
-        known = {**CELLS, "profile": profile}
+        known = {**CELLS, **PROFILES}
         for cell in cells:
             told(out, cell, lambda cell=cell: known[cell](contestant))
     contestant.stop()

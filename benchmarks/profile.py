@@ -1,4 +1,4 @@
-"""Where the time of a no-op job goes: CPU seconds and page faults of each process, and of each thread of the client, divided by jobs.
+"""Where the time of a job goes: CPU seconds and page faults of each process, and of each thread of the client, divided by jobs.
 
 Read from /proc before and after a batch. ``python3 benchmarks/profile.py`` is ``python3 benchmarks/run.py --profile``.
 """
@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ if __name__ == "__main__":
     os.execv(sys.executable, [sys.executable, str(door), "--profile", *sys.argv[1:]])
 
 from benchmarks import processes
-from benchmarks.cells import Count, Reading
+from benchmarks.cells import MIB, Count, Reading
 from benchmarks.processes import Usage
 
 #: Seconds that the batch aims at.
@@ -25,22 +26,38 @@ AIM = 1.5
 
 
 def profile(contestant: Any) -> Reading:
-    """Figures ``"daemon user"`` and ``"daemon system"`` (microseconds a job), ``"daemon faults"`` (a job) …, and ``"wall"``.
+    """Where a no-op job's time goes, by figures that begin with ``"noop: "``; see `profiled`."""
+    return profiled(contestant, range(_size(contestant)), "noop")
+
+
+def profile_echo64(contestant: Any) -> Reading:
+    """Where the time of a 64 MiB echo goes, by figures that begin with ``"echo64: "``; see `profiled`."""
+    return profiled(contestant, [os.urandom(64 * MIB)], "echo64")
+
+
+def profiled(contestant: Any, arguments: Sequence[Any], name: str) -> Reading:
+    """Figures ``"noop: daemon user"`` and ``"noop: daemon system"`` (µs a job), ``"noop: daemon faults"`` …, and ``"noop: wall"``.
 
     :param contestant: one that has a ``node``: the process of the daemon.
+    :param name: what the figures begin with.
     """
-    size, count = _size(contestant), Count()
+    size, count = len(arguments), Count()
     before, began = usages(contestant.node.pid), time.perf_counter()
-    batch = contestant.run(range(size))
+    batch = contestant.run(arguments)
     seconds, after = time.perf_counter() - began, usages(contestant.node.pid)
-    count.add(range(size), batch)
-    figures = {"wall": 1e6 * seconds / size}
+    count.add(arguments, batch)
+    figures = {f"{name}: wall": 1e6 * seconds / size}
     for role, usage in after.items():
         used = usage - before.get(role, Usage())
-        figures[f"{role} user"] = 1e6 * used.user / size
-        figures[f"{role} system"] = 1e6 * used.system / size
-        figures[f"{role} faults"] = used.faults / size
+        if used != Usage():
+            figures[f"{name}: {role} user"] = 1e6 * used.user / size
+            figures[f"{name}: {role} system"] = 1e6 * used.system / size
+            figures[f"{name}: {role} faults"] = used.faults / size
     return Reading(figures, count.jobs, count.lost)
+
+
+#: The cells that know dispytw's processes.
+PROFILES = {cell.__name__: cell for cell in (profile, profile_echo64)}
 
 
 def _size(contestant: Any) -> int:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.contestants import ENTRIES
+from benchmarks.profile import PROFILES
 from benchmarks.runner import Line
 from benchmarks.table import BARE, Results, contestants_table, limits_table, profile_table, ratios
 
@@ -26,11 +27,12 @@ def text(lines: Sequence[Line], facts: Mapping[str, str], notes: Sequence[str]) 
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     if any(line.contestant == BARE for line in lines):
         parts.append(limits_table(results))
-    if any(line.cell not in ("start", "profile") and line.contestant != BARE for line in lines):
+    if any(line.cell not in ("start", *PROFILES) and line.contestant != BARE for line in lines):
         parts += [contestants_table(results, ENTRIES), ratios(results)]
     for entry in ENTRIES:
-        if profiled := profile_table(results, entry):
-            parts.append(f"Where the time of a no-op job goes, {entry.title}:\n\n{profiled}")
+        for cell, prefix, what in (("profile", "noop: ", "no-op job"), ("profile_echo64", "echo64: ", "64 MiB echo")):
+            if profiled := profile_table(results, entry, cell, prefix):
+                parts.append(f"Where the time of a {what} goes, {entry.title}:\n\n{profiled}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -23,6 +23,7 @@ from benchmarks.bare import CELLS as BARE_CELLS  # noqa: E402
 from benchmarks.cells import TOGETHER  # noqa: E402
 from benchmarks.contestants import ENTRIES, Entry  # noqa: E402
 from benchmarks.environment import Environment  # noqa: E402
+from benchmarks.profile import PROFILES  # noqa: E402
 from benchmarks.runner import DESCRIPTOR, Line, Program, Runner  # noqa: E402
 from benchmarks.table import BARE  # noqa: E402
 
@@ -77,7 +78,7 @@ def programs(entries: Sequence[Entry], bare: bool, profile_only: bool) -> list[P
     found = [Program(BARE, [sys.executable, "-m", "benchmarks.bare", DESCRIPTOR, *BARE_CELLS], list(BARE_CELLS), starts=False)]
     for entry in entries:
         groups = [] if profile_only else list(TOGETHER)
-        groups += [("profile",)] if entry.profiled else []
+        groups += [tuple(PROFILES)] if entry.profiled else []
         command = [sys.executable, "-m", "benchmarks.child", DESCRIPTOR, entry.place, json.dumps(entry.words)]
         found += [Program(entry.name, [*command, *cells], cells) for cells in groups]
     return found if bare else found[1:]

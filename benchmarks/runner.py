@@ -206,5 +206,5 @@ def _environment(home: str, root: Path) -> dict[str, str]:
 def _summary(program: Program, repetition: int, lines: Sequence[Line]) -> str:
     figures = {name: figure for line in lines for name, figure in line.figures.items()}
     errors = sorted({line.error for line in lines if line.error})
-    shown = ", ".join([f"{name} {figure:.4g}" for name, figure in figures.items()][:8] + errors)
+    shown = ", ".join([f"{name} {figure:.4g}" for name, figure in figures.items() if not name.endswith(" faults")] + errors)
     return f"{repetition + 1}. {program.name}: {shown}"

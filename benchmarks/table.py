@@ -146,19 +146,24 @@ def ratios(results: Results) -> str:
     return "\n".join(sentences)
 
 
-def profile_table(results: Results, entry: Entry) -> str:
-    """Where a no-op job's time goes; empty if that was not measured."""
-    names = {name for line in results.lines if line.contestant == entry.name for name in line.figures}
-    roles = sorted({name.rpartition(" ")[0] for name in names if name.endswith(" faults")}, key=_role_order)
-    errors = results.errors(entry.name, {"profile"})
+def profile_table(results: Results, entry: Entry, cell: str, prefix: str) -> str:
+    """Where a job's time goes; empty if that was not measured.
+
+    :param cell: the cell of `benchmarks.profile`.
+    :param prefix: what its figures begin with.
+    """
+    names = {name for line in results.lines if (line.contestant, line.cell) == (entry.name, cell) for name in line.figures}
+    roles = sorted({name.removeprefix(prefix).rpartition(" ")[0] for name in names if name.endswith(" faults")}, key=_role_order)
+    errors = results.errors(entry.name, {cell})
     if not roles:
         return "\n".join(f"*{error}*" for error in errors)
     rows = [["", "CPU, µs a job", "in programs", "in the kernel", "page faults a job"]]
-    used = {role: [results.median(entry.name, f"{role} {kind}") or 0.0 for kind in ("user", "system", "faults")] for role in roles}
-    rows += [_profile_row(role, *kinds) for role, kinds in used.items() if sum(kinds) >= 0.1]
-    total = [sum(kinds[position] for kinds in used.values()) for position in range(3)]
+    kinds = ("user", "system", "faults")
+    used = {role: [results.median(entry.name, f"{prefix}{role} {kind}") or 0.0 for kind in kinds] for role in roles}
+    rows += [_profile_row(role, *figures) for role, figures in used.items() if sum(figures) >= 0.1]
+    total = [sum(figures[position] for figures in used.values()) for position in range(3)]
     rows.append(_profile_row("**all**", *total))
-    wall = results.median(entry.name, "wall") or 0.0
+    wall = results.median(entry.name, f"{prefix}wall") or 0.0
     return f"{written(rows)}\n\n{wall:,.0f} µs of time for each job, {(total[0] + total[1]) / wall:.2f} CPUs busy."
 
 

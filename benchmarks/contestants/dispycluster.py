@@ -42,7 +42,7 @@ class DispyCluster(DispyApi):
             same, nodes=["127.0.0.1"], host="127.0.0.1", secret=SECRET, loglevel=dispy.logger.WARNING, ping_interval=1
         )
         self._await_node()
-        self.one(0)
+        self.warm_up()
 
     def _await_node(self) -> None:
         """dispy asks for nodes once a second (``ping_interval``) until this one is up."""

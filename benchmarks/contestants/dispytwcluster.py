@@ -29,7 +29,7 @@ class DispytwCluster(DispyApi):
 
         self.node, address = start_node()
         self.cluster = dispytw.JobCluster(same, nodes=[address], **self._words)
-        self.one(0)
+        self.warm_up()
 
     def stop(self) -> None:
         super().stop()

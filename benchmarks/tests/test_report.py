@@ -10,10 +10,11 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.runner import Line
 
+PROFILE = {"noop: daemon user": 3.0, "noop: daemon system": 4.0, "noop: daemon faults": 5.0, "noop: wall": 10.0}
 LINES = [
     Line("bare", 0, "tcp", 1.0, {"tcp": 900.0}),
     Line("dispytw-job", 0, "noop", 1.0, {"noop": 700.0}, 700),
-    Line("dispytw-job", 0, "profile", 1.0, {"daemon user": 3.0, "daemon system": 4.0, "daemon faults": 5.0, "wall": 10.0}),
+    Line("dispytw-job", 0, "profile", 1.0, PROFILE),
     Line("ray", 0, "noop", error="no ray here"),
 ]
 

@@ -64,5 +64,6 @@ class Contestants(unittest.TestCase):
         """Of dispytw, every role has used some, and no more than there was."""
         figures = self.figures("dispytw-job", "profile")
         for role in ("client, main thread", "client, dispytw-reactor", "daemon", "supervisor", "workers"):
-            self.assertGreater(figures[f"{role} user"] + figures[f"{role} system"], 0, role)
-        self.assertGreater(figures["workers faults"], 10)
+            self.assertGreater(figures[f"noop: {role} user"] + figures[f"noop: {role} system"], 0, role)
+        self.assertGreater(figures["noop: workers faults"], 10)
+        self.assertGreater(figures["echo64: daemon user"], figures["noop: daemon user"])

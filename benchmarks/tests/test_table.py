@@ -67,8 +67,9 @@ class Tables(unittest.TestCase):
         """A row for each role that used something, their sum, and the CPUs busy."""
         used = {"daemon user": 300.0, "daemon system": 200.0, "daemon faults": 1.5}
         used |= {"client, main thread user": 100.0, "client, main thread system": 0.0, "client, main thread faults": 0.0}
-        used |= {"client, idle user": 0.0, "client, idle system": 0.0, "client, idle faults": 0.0}
-        table = profile_table(Results([Line("dispytw-job", 0, "profile", 1.0, {**used, "wall": 400.0})]), entry("dispytw-job"))
+        used |= {"client, idle user": 0.0, "client, idle system": 0.0, "client, idle faults": 0.0, "wall": 400.0}
+        line = Line("dispytw-job", 0, "profile", 1.0, {f"noop: {name}": figure for name, figure in used.items()})
+        table = profile_table(Results([line]), entry("dispytw-job"), "profile", "noop: ")
         body = table.splitlines()[2:5]
         self.assertEqual("| client, main thread | 100 | 100 | 0 | 0.0 |", body[0])
         self.assertEqual("| daemon | 500 | 300 | 200 | 1.5 |", body[1])
@@ -77,6 +78,6 @@ class Tables(unittest.TestCase):
 
     def test_no_profile(self) -> None:
         """Nothing is said where nothing was measured, and the error where it failed."""
-        self.assertEqual("", profile_table(Results([]), entry("dask")))
+        self.assertEqual("", profile_table(Results([]), entry("dask"), "profile", "noop: "))
         failed = Results([Line("dispytw-job", 0, "profile", error="no")])
-        self.assertEqual("*no (profile ×1)*", profile_table(failed, entry("dispytw-job")))
+        self.assertEqual("*no (profile ×1)*", profile_table(failed, entry("dispytw-job"), "profile", "noop: "))
