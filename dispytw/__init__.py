@@ -34,9 +34,10 @@ _WHERE = {
     "DispyNode": "dispytw.client.nodes",
     "DispyNodeAvailInfo": "dispytw.client.nodes",
     "NodeAllocate": "dispytw.client.nodes",
+    "recover_jobs": "dispytw.client.recovery",
 }
 
-__all__ = ["ClusterStatus", "DispyJob", "DispyNode", "DispyNodeAvailInfo", "JobCluster", "NodeAllocate", "__version__"]
+__all__ = ["ClusterStatus", "DispyJob", "DispyNode", "DispyNodeAvailInfo", "JobCluster", "NodeAllocate", "__version__", "recover_jobs"]
 
 
 def __getattr__(name: str) -> Any:

@@ -82,3 +82,19 @@ class ForkedError(DispytwError, RuntimeError):
 
 class StateDirError(DispytwError, OSError):
     """A node's state directory cannot be used: held by another daemon, or not ours to write."""
+
+
+class RecoverFileError(DispytwError, OSError):
+    """A recover file cannot be made or used; the message says why."""
+
+
+class RecoverFileMissingError(RecoverFileError, FileNotFoundError):
+    """There is no such recover file: nothing was left behind, or it has been recovered already."""
+
+
+class RecoverFileBusyError(RecoverFileError, BlockingIOError):
+    """The program whose jobs are to be recovered still runs, or somebody else recovers them."""
+
+
+class RecoverFileUnsafeError(RecoverFileError, PermissionError):
+    """A recover file belongs to another user, or others could have changed it."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from dispytw.client.nodes import Address
+from dispytw.client.remains import Place
 from dispytw.client.session import Introduction, Session, Target
 from dispytw.inmemory import MemoryProcess, Peer, Transport, Wire, WorldClock
 from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryFiles, MemoryLauncher
@@ -183,6 +184,13 @@ class MemoryCluster:
         """See ClusterEnd."""
         job.status = outcome.status
         job.outcomes.append(outcome)
+
+    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, MemoryJob]]) -> bool:
+        """See ClusterEnd: nothing is written down."""
+        return True
+
+    def kept(self) -> None:
+        """See ClusterEnd."""
 
     def say(self, text: str) -> None:
         """See ClusterEnd."""

@@ -18,6 +18,10 @@ STANDARD: dict[str, type[Exception]] = {
     "NodeHeldError": ConnectionRefusedError,
     "PayloadError": TypeError,
     "ReactorThreadError": RuntimeError,
+    "RecoverFileBusyError": BlockingIOError,
+    "RecoverFileError": OSError,
+    "RecoverFileMissingError": FileNotFoundError,
+    "RecoverFileUnsafeError": PermissionError,
     "RefusedError": RuntimeError,
     "ResultError": ValueError,
     "SetupError": RuntimeError,
@@ -59,14 +63,15 @@ class Tree(unittest.TestCase):
             self.assertEqual("what failed, where, and what to do", str(caught.exception))
 
     def test_told_apart(self) -> None:
-        """No class catches another, but that a stream's error is one of the wire."""
+        """No class catches another, but that a stream's error is one of the wire, and there are some of the recover file."""
         caught = {
             (name, other)
             for name, kind in CLASSES.items()
             for other, otherkind in CLASSES.items()
             if kind is not otherkind and issubclass(kind, otherkind)
         }
-        self.assertEqual({("StreamError", "WireError")}, caught)
+        of_the_file = {(f"RecoverFile{why}Error", "RecoverFileError") for why in ("Busy", "Missing", "Unsafe")}
+        self.assertEqual({("StreamError", "WireError"), *of_the_file}, caught)
 
     def test_each_says_what_it_means(self) -> None:
         """In a docstring of its own."""

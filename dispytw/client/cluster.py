@@ -19,6 +19,8 @@ from dispytw.client.job import DispyJob
 from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
 from dispytw.client.privatenode import private_node
 from dispytw.client.programs import pack_strings
+from dispytw.client.recoverfile import begin_file
+from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
 from dispytw.client.targets import find_targets
 from dispytw.client.view import View
@@ -50,6 +52,9 @@ class JobCluster:
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
     :param callback: called with each job that has ended, one after another, on a thread of its own.
+    :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
+        removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
+        ``-2`` is added.
     :param loglevel: level of the ``dispytw`` logger.
     :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
@@ -63,11 +68,13 @@ class JobCluster:
     :param isolation: ``'job'``: each job has a process of its own; ``'worker'``: processes are kept and run job after job, which costs
         little for short jobs, and what one job leaves in memory the next ones find.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced by a fresh one; no limit by default.
+    :param recover: False for no recover file; so does ``recover_file=False``.
     :raises TypeError: when a parameter has the wrong type; it is named.
     :raises ValueError: when one has a value that makes no sense; it is named.
     :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
     :raises CertificateError: when a certificate or key cannot be used; the file is named.
     :raises ShippingError: when the computation cannot be sent to nodes.
+    :raises RecoverFileError: when the recover file cannot be made.
     """
 
     def __init__(
@@ -96,13 +103,13 @@ class JobCluster:
         cafile: str | os.PathLike[str] | None = None,
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
+        recover: bool = True,
     ) -> None:
         _refuse_unbuilt(
             cluster_status=cluster_status,
             ip_addr=ip_addr,
             ext_ip_addr=ext_ip_addr,
             port=None if port == 51347 else port,
-            recover_file=recover_file,
             dest_path=dest_path,
             ping_interval=ping_interval,
         )
@@ -110,6 +117,7 @@ class JobCluster:
         _check_isolation(isolation, max_jobs_per_worker)
         _check_paths(keyfile=keyfile, certfile=certfile, cafile=cafile)
         certificate = given_certificate(certfile, keyfile, cafile, speech.LOGGER.warning)
+        _check_recovery(recover_file, recover)
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
@@ -128,7 +136,11 @@ class JobCluster:
         self._engine: Engine = engine()
         speech.set_level(loglevel)
         found = find_targets(entries, node_port, secret, private_node, certificate=certificate)
-        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning)
+        file = None
+        if recover and recover_file is not False:
+            owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
+            file = begin_file(recover_file, owned, self._engine.bridge, speech.LOGGER.warning)
+        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(
@@ -213,9 +225,14 @@ class JobCluster:
             self.wait()
         with self._ending:
             self._closed = True
-        self._engine.bridge.wait(self._engine.session.close_cluster, self.uid)
+        self._engine.bridge.wait(self.end)
         self._engine.clusters.pop(self.uid, None)
         return True
+
+    def end(self) -> Any:
+        """In the reactor thread: nothing of it will be needed any more; fires when the nodes have been told."""
+        self.view.file.remove()  # first: the nodes are then told that they may forget what it was waiting to keep
+        return self._engine.session.close_cluster(self.uid)
 
     def __enter__(self) -> JobCluster:
         return self
@@ -248,6 +265,14 @@ class JobCluster:
         """Open a result."""
         return open_result(payload)
 
+    def identified(self, job: bytes, value: Any) -> None:
+        """A job's id was set."""
+        self.view.file.identified(job, value)
+
+    def result_read(self, job: DispyJob) -> None:
+        """A job's result was read for the first time."""
+        self.view.result_read(job)
+
 
 def _body(content: str | bytes) -> Body:
     if isinstance(content, bytes):
@@ -271,6 +296,14 @@ def _check_isolation(isolation: Any, most_jobs: Any) -> None:
         raise ValueError(f"max_jobs_per_worker: wanted 1 or more, not {most_jobs}")
     if isolation == JOB:
         raise ValueError("max_jobs_per_worker: goes with isolation='worker' only; with 'job' every job has a process of its own")
+
+
+def _check_recovery(recover_file: Any, recover: Any) -> None:
+    _check("recover", isinstance(recover, bool), recover, "True or False")
+    named = isinstance(recover_file, (str, os.PathLike))
+    _check("recover_file", recover_file is None or recover_file is False or named, recover_file, "the path of a file")
+    if named and not recover:
+        raise TypeError(f"JobCluster: recover_file={recover_file!r} names a file, recover=False wants none")
 
 
 def _check_types(

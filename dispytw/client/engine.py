@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import platform
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, TimeoutError
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from dispytw.client import speech
 from dispytw.client.bridge import Bridge
@@ -26,6 +29,11 @@ from dispytw.wire.dialling import connect
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
 from dispytw.wire.streams import MemorySinks
 
+#: Seconds that a recover file gets to be written at the end.
+_PARTING = 1.0
+#: Seconds that the reactor gets to leave its jobs.
+_LEAVING = 0.5
+
 
 class Engine:
     """Bridge, session, user threads and keeper, started together."""
@@ -37,20 +45,23 @@ class Engine:
         self._callbacks = UserThread("dispytw-callbacks")
         self._allocations = UserThread("dispytw-allocate")
         self.clusters: dict[bytes, Any] = {}
+        self._left: set[bytes] = set()
         self.bridge.start()
         self.uid = secrets.token_bytes(16)
         name = f"{_user()}@{platform.node()} (pid {self.pid})"
-        introduction = Introduction(VERSION, name, DEFAULT_HEARTBEAT)
-        self.session = Session(self.uid, self._connect, introduction, MemorySinks(), self.bridge.reactor, time.monotonic)
+        self.introduction = Introduction(VERSION, name, DEFAULT_HEARTBEAT)
+        dial = functools.partial(self.dial, self.uid)
+        self.session = Session(self.uid, dial, self.introduction, MemorySinks(), self.bridge.reactor, time.monotonic)
         self.keeper = Keeper(self)
 
-    def _connect(self, address: Address, credential: Any, build_link: Callable[[Any], Any]) -> Deferred[Any]:
+    def dial(self, uid: bytes, address: Address, credential: Any, build_link: Callable[[Any], Any]) -> Deferred[Any]:
+        """Dial a node, as the client of this uid."""
         return connect(
             self.bridge.reactor,
             address.host,
             address.port,
             credential=credential,
-            uid=self.uid,
+            uid=uid,
             role="client",
             build_link=build_link,
         )
@@ -96,9 +107,27 @@ class Engine:
         """How many jobs each cluster has had: callbacks of one may submit to another that had none left."""
         return {cluster.view: cluster.view.jobs for cluster in list(self.clusters.values())}
 
-    def leave(self) -> None:
-        """End by force: what was not sent becomes Cancelled, what was sent is cancelled where it runs."""
-        self.bridge.post(self.session.leave)
+    def leave(self) -> str:
+        """End by force: what was not sent becomes Cancelled; what was sent goes on where it can be recovered.
+
+        :returns: what becomes of the jobs that were sent, for the user.
+        """
+        recoverable = {uid for uid, cluster in list(self.clusters.items()) if cluster.view.file.path is not None}
+        self._left = self._leave(recoverable)
+        files = []
+        for view in [self.clusters[uid].view for uid in self._left]:
+            view.leave()
+            files.append(f"dispytw.recover_jobs({view.file.path!r})")
+        return f"those sent go on, and come home by {' and '.join(files)}" if files else "those sent were cancelled"
+
+    def _leave(self, recoverable: set[bytes]) -> set[bytes]:
+        """The clusters whose jobs go on. A reactor that is stuck, or has stopped, does not hold up the end."""
+        left: Future[set[bytes]] = Future()
+        try:
+            self.bridge.post(lambda: left.set_result(self.session.leave(recoverable)))
+            return left.result(_LEAVING)
+        except (TimeoutError, ClusterClosedError):
+            return {uid for uid in recoverable if self.clusters[uid].view.unfinished}
 
     def abandon(self) -> None:
         """In a forked copy of this process: nothing of ours may keep a link open, or read on it."""
@@ -106,13 +135,32 @@ class Engine:
         self.keeper.forget_signals()
 
     def shut(self) -> None:
-        """Close every cluster and stop the reactor."""
-        try:
-            for cluster in list(self.clusters.values()):
-                self.bridge.wait(self.session.close_cluster, cluster.uid)
-        except ClusterClosedError:
-            pass  # the application has stopped its reactor, and the links with it
+        """Close every cluster, but those that were left, and stop the reactor."""
+        for uid, cluster in list(self.clusters.items()):
+            try:
+                if uid in self._left or self._unread(cluster.view):
+                    self.bridge.wait(self._part, uid, cluster.view)
+                else:
+                    self.bridge.wait(cluster.end)
+            except ClusterClosedError:  # the application has stopped its reactor, and the links with it
+                (cluster.view.file.leave if cluster.view.unfinished else cluster.view.file.remove)()
         self.bridge.stop()
+
+    @staticmethod
+    def _unread(view: Any) -> bool:
+        """Whether there are results that a program did not live to read, and a file that has them."""
+        failed = getattr(sys, "last_type", None) is not None and not hasattr(sys, "ps1")
+        if not failed or not view.unread or view.file.path is None:
+            return False
+        sys.stderr.write(f"dispytw: {view.unread} results were not read: dispytw.recover_jobs({view.file.path!r}) has them\n")
+        return True
+
+    def _part(self, uid: bytes, view: Any) -> Deferred[Any]:
+        """Leave a cluster's file to `recover_jobs`, and what still runs to its node."""
+        parted: Deferred[Any] = view.file.flush() or succeed(None)
+        parted.addTimeout(_PARTING, self.bridge.reactor, onTimeoutCancel=lambda *_: None)
+        parted.addCallback(lambda _: view.file.leave())
+        return parted if view.unfinished else parted.addCallback(lambda _: self.session.close_cluster(uid))
 
 
 def _user() -> str:

@@ -35,11 +35,17 @@ class Owner(Protocol):
     def open_result(self, data: bytes) -> Any:
         """Open a payload."""
 
+    def identified(self, job: bytes, value: Any) -> None:
+        """A job's id was set."""
+
+    def result_read(self, job: DispyJob) -> None:
+        """A job's result was read for the first time."""
+
 
 class DispyJob:
     """One call of a computation, and what became of it.
 
-    :ivar id: counted 1, 2, 3 …; set it to anything.
+    :ivar id: counted 1, 2, 3 …; set it to anything. What can be pickled is known to `recover_jobs` from then on.
     :ivar status: Created, Running, Finished, Cancelled or Terminated.
     :ivar ip_addr: address of the node that runs, or ran, it; None before.
     :ivar start_time: wall time at which it began on the node, seconds.
@@ -48,13 +54,14 @@ class DispyJob:
 
     __slots__ = (
         "__weakref__",
+        "_delivered",
         "_event",
+        "_id",
         "_lock",
         "_outcome",
         "_owner",
         "_result",
         "_uid",
-        "id",
         "ip_addr",
         "start_time",
         "status",
@@ -69,8 +76,9 @@ class DispyJob:
     Abandoned = ABANDONED
     Finished = FINISHED
 
-    def __init__(self, owner: Owner, uid: bytes, number: Any, submit_time: float) -> None:
-        self.id = number
+    def __init__(self, owner: Owner, uid: bytes, number: Any, submit_time: float | None) -> None:
+        self._id = number
+        self._delivered = False
         self.status = CREATED
         self.ip_addr: str | None = None
         self.start_time: float | None = None
@@ -81,6 +89,17 @@ class DispyJob:
         self._result: Any = _UNREAD
         self._event: threading.Event | None = None
         self._lock: threading.RLock | None = None  # type: ignore[valid-type, unused-ignore]
+
+    @property
+    def id(self) -> Any:
+        """What the program calls the job."""
+        return self._id
+
+    @id.setter
+    def id(self, value: Any) -> None:
+        self._id = value
+        if not self._delivered:
+            self._owner.identified(self._uid, value)
 
     def __call__(self, clear: bool = False) -> Any:
         """Wait until the job has ended and return its result: None unless it is Finished.
@@ -112,12 +131,13 @@ class DispyJob:
         :raises ResultError: when it cannot be opened here; each time.
         """
         outcome = self._outcome
-        if outcome is None or outcome.result is None:
+        if outcome is None:
             return None
         if self._result is _UNREAD:
             with self._own_lock():
                 if self._result is _UNREAD:
-                    self._result = self._open(_bytes_of(outcome.result))
+                    self._result = None if outcome.result is None else self._open(_bytes_of(outcome.result))
+                    self._owner.result_read(self)
         if isinstance(self._result, _Unopened):
             raise ResultError(self._result.text) from self._result.cause
         return self._result

@@ -38,11 +38,11 @@ class Kept(Protocol):
     def drain(self, given_up: threading.Event, seconds: float | None = None) -> None:
         """Wait for jobs and callbacks, or for the event, at most so many seconds."""
 
-    def leave(self) -> None:
-        """Settle and cancel what is left."""
+    def leave(self) -> str:
+        """Settle what was not sent; what becomes of what was, for the user."""
 
     def shut(self) -> None:
-        """Close clusters, stop the reactor."""
+        """Close clusters, or leave them, and stop the reactor."""
 
 
 class Keeper:
@@ -160,8 +160,8 @@ class Keeper:
 
     def _leave(self) -> None:
         left = self._kept.unfinished()
-        self._kept.leave()
-        self._write(f"left with {left} jobs unfinished: those not sent are Cancelled ('never sent'), those sent were cancelled")
+        sent = self._kept.leave()
+        self._write(f"left with {left} jobs unfinished: those not sent are Cancelled ('never sent'), {sent}")
         self._kept.drain(threading.Event(), LEAVING)
         _flush()
         self._kept.shut()

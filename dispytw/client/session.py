@@ -7,22 +7,24 @@ name, and brings what becomes of jobs to the cluster they belong to (a `ClusterE
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
 from dispytw.client.advice import no_node_yet, rejection
+from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
 from dispytw.client.nodes import Address
+from dispytw.client.remains import Place
 from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
 from dispytw.scheduler.orders import TellAway, TellBack, TellHeld, TellRejected
-from dispytw.values import Body, Computation, NodeFacts, Outcome
+from dispytw.values import Attempt, Body, Computation, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
 from dispytw.wire.streams import Sinks
@@ -38,32 +40,18 @@ NEXT_WORD = 60.0
 CLOSING = 5.0
 
 
-class ClusterEnd(Protocol):
-    """The other end of a cluster, which knows user code. Called in the reactor thread; must not wait."""
-
-    def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
-        """How many slots of the node the cluster uses."""
-
-    def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
-        """A job runs."""
-
-    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
-        """A job has its final status; ``sent`` bytes of arguments it took."""
-
-    def say(self, text: str) -> None:
-        """Tell the user."""
-
-
 @attrs.frozen
 class Target:
     """One node that a cluster names.
 
     :param address: where it is dialled.
     :param credential: what proves that we may; belongs to this entry, not to the session.
+    :param private: whether this node was started for the program and ends with it.
     """
 
     address: Address
     credential: Any
+    private: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.define(eq=False)
@@ -174,9 +162,19 @@ class Session:
         if cluster in self._enrolled:
             self.dispatcher.do(self.ledger.given_up(cluster, why))
 
-    def leave(self) -> None:
-        """The program ends by force: what was not sent is settled, what was sent is cancelled."""
-        self.dispatcher.do(self.ledger.unsent_given_up(self._enrolled))
+    def leave(self, recoverable: Collection[bytes] = ()) -> set[bytes]:
+        """The program ends by force: what was not sent is settled, what was sent is cancelled.
+
+        :param recoverable: clusters whose jobs are left running, except on private nodes.
+        :returns: those that have such jobs.
+        """
+
+        def goes_on(cluster: bytes, node: bytes) -> bool:
+            return cluster in recoverable and not self._target(cluster, node).private
+
+        self.dispatcher.do(self.ledger.unsent_given_up(self._enrolled, goes_on))
+        jobs = self.ledger.jobs.values()
+        return {job.cluster for job in jobs if job.node is not None and goes_on(job.cluster, job.node)}
 
     def unfinished(self) -> int:
         """Jobs without a final status, over all clusters."""
@@ -327,6 +325,23 @@ class Session:
         cluster, body, handle = self._jobs.pop(job)
         address = self._addresses.get(node) if node is not None else None
         self._enrolled[cluster].end.job_settled(handle, node, address, outcome, body.size)
+
+    def leaving(self, cluster: bytes, node: bytes, attempts: Sequence[Attempt]) -> bool:
+        """See Customer."""
+        target = self._target(cluster, node)
+        place = Place(node, target.address.host, target.address.port, target.credential, target.private)
+        jobs = [(attempt, self._jobs[attempt.job][2]) for attempt in attempts]
+        return self._still(cluster).end.jobs_leave(place, self.ledger.nodes[node].incarnation, jobs)
+
+    def _target(self, cluster: bytes, node: bytes) -> Target:
+        """What led a cluster to a node, an entry of its own rather than another cluster's."""
+        mine = self._enrolled[cluster].targets
+        return next((each for each in (*mine, *self._dialers) if self._dialers[each].node == node), mine[0])
+
+    def kept(self) -> Deferred[Any] | None:
+        """See Customer."""
+        waiting = [kept for each in self._enrolled.values() if (kept := each.end.kept()) is not None]
+        return DeferredList(waiting) if waiting else None
 
     def tell(self, order: TellAway | TellBack | TellRejected | TellHeld) -> None:
         """See Customer."""

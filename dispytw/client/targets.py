@@ -50,7 +50,8 @@ def find_targets(
     found: dict[Target, NodeAllocate] = {}
     note = ""
     for entry in entries:
-        if entry.host == LOCAL:
+        private = entry.host == LOCAL
+        if private:
             address, credential = start_private_node()
         elif entry.host == "*" and run_node is not None:
             address, credential = run_node, None
@@ -60,7 +61,7 @@ def find_targets(
             if entry.host == "*":
                 note = f"'*' means {address} until discovery is built; name other nodes in nodes=[…]"
         if address == run_node:
-            credential = secret_credential(read_secret_file(environ[RUN_SECRET_FILE]))
+            credential, private = secret_credential(read_secret_file(environ[RUN_SECRET_FILE])), True
         credential = credential or credential_from(secret, environ=environ, certificate=certificate)
-        found.setdefault(Target(address, credential), entry)
+        found.setdefault(Target(address, credential, private), entry)
     return Targets(tuple(found), {target.address: entry for target, entry in found.items()}, note)

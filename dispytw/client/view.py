@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
 from dispytw.client.job import DispyJob
+from dispytw.client.keeping import Keeping, NoFile
 from dispytw.client.nodes import Address, DispyNode, NodeAllocate
-from dispytw.values import CANCELLED, NodeFacts, Outcome
+from dispytw.client.remains import Place
+from dispytw.values import CANCELLED, Attempt, NodeFacts, Outcome
 from dispytw.wire.records import outcome_bodies
 
 
@@ -35,7 +37,9 @@ class View:
     :param callback: called with each job that has ended, or None.
     :param choices: which NodeAllocate decides about a node dialled at an address.
     :param say: tells the user.
+    :param file: where it is written down what must outlive this process.
     :ivar jobs: how many jobs it has had.
+    :ivar unread: jobs that have ended and were not delivered.
     """
 
     def __init__(
@@ -45,8 +49,10 @@ class View:
         choices: dict[Address, NodeAllocate],
         threads: Threads,
         say: Callable[[str], None],
+        file: Keeping | None = None,
     ) -> None:
         self.say = say
+        self.file: Keeping = file or NoFile()
         self.nodes: dict[bytes, DispyNode] = {}
         self.began = time.time()
         self._cluster = cluster
@@ -58,6 +64,8 @@ class View:
         self._running: dict[DispyJob, DispyNode] = {}
         self._unfinished = 0
         self._uncalled = 0
+        self._left = False
+        self.unread = 0
 
     # The user's threads.
     @property
@@ -74,8 +82,30 @@ class View:
     def wait(self, timeout: float | None) -> bool:
         """Wait until all jobs have ended and, except on the callback thread, all callbacks have returned."""
         called_back = self._threads.in_callback()
+
+        def over() -> bool:
+            return (self._left or not self._unfinished) and (called_back or not self._uncalled)
+
         with self._changed:
-            return self._changed.wait_for(lambda: not self._unfinished and (called_back or not self._uncalled), timeout)
+            return self._changed.wait_for(over, timeout)
+
+    def leave(self) -> None:
+        """Nobody waits any more for what has not ended by now, or wants to hear of it."""
+        self.say = lambda text: None
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
+
+    def result_read(self, job: DispyJob) -> None:
+        """A result was read: it is delivered by that, unless there is a callback to take it."""
+        if self._callback is None:
+            self._delivered(job)
+
+    def _delivered(self, job: DispyJob) -> None:
+        job._delivered = True
+        with self._changed:
+            self.unread -= 1
+        self.file.delivered(job._uid)
 
     # The reactor thread (`dispytw.client.session.ClusterEnd`).
     def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
@@ -111,17 +141,29 @@ class View:
     def job_settled(self, job: DispyJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
         """See ClusterEnd."""
         self._leaves(job)
+        self.file.ended(job._uid, node, outcome)
         if node is not None:
             self._count(self.nodes[node], outcome, sent)
+        with self._changed:
+            self.unread += 1
         job._settled(outcome, address.host if address is not None else None)
         with self._changed:
             self._unfinished -= 1
             self._uncalled += self._callback is not None
             self._changed.notify_all()
         if self._callback is not None:
-            self._threads.call_back(self._callback, job, self._called)
+            self._threads.call_back(self._callback, job, lambda: self._called(job))
 
-    def _called(self) -> None:
+    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, DispyJob]]) -> bool:
+        """See ClusterEnd."""
+        return self.file.leaving(place, incarnation, [(attempt, job.id) for attempt, job in jobs])
+
+    def kept(self) -> Deferred[None] | None:
+        """See ClusterEnd."""
+        return self.file.kept()
+
+    def _called(self, job: DispyJob) -> None:
+        self._delivered(job)
         with self._changed:
             self._uncalled -= 1
             self._changed.notify_all()

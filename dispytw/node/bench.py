@@ -225,7 +225,7 @@ class Bench:
             if self.stopping or len(taken) >= free:
                 refused.append((attempt, "the node is being stopped" if self.stopping else "no free slot"))
                 continue
-            self._placed[attempt] = Placed(client, computation)
+            self._placed[attempt] = Placed(client, computation, opened.computation.token)
             taken.append(attempt)
         return ([Start(computation, tuple(taken))] if taken else []), refused
 

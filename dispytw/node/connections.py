@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from dispytw.errors import VersionError, WireError
 from dispytw.node.steward import Steward
+from dispytw.node.takeover import taken_over
 from dispytw.values import Attempt, Body, NodeFacts, Outcome
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
@@ -133,6 +134,14 @@ class ConnectionFromScheduler(StreamingLink):
         taken = attempts_with(jobs, lambda body: body_from(body, self.streams.take))
         refused = self._steward.run_jobs(self.client, computation, generation, taken)
         return {"refused": [[attempt.job, attempt.number, reason] for attempt, reason in refused]}
+
+    @ask.TakeOver.responder
+    def take_over(self, computation: bytes, token: bytes) -> dict[str, Any]:
+        if self._heartbeats is None:
+            raise WireError("a client that has not introduced itself can take nothing over")
+        known = taken_over(self._steward.bench, self.client, computation, token)
+        self._steward.do(())  # the bench waits for other moments than before
+        return {"known": int(known)}
 
     @ask.CancelJobs.responder
     def cancel_jobs(self, attempts: list[Any]) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Placed:
 
     client: bytes
     computation: bytes
+    token: bytes
     word: str = HANDED
     started: float = 0.0
     cancelled: bool = False

@@ -197,6 +197,14 @@ class ConnectionFromNode(StreamingLink):
         ]
         return gatherResults(asked, consumeErrors=True).addErrback(_first).addCallback(lambda _: refused)
 
+    def take_over(self, computation: bytes, token: bytes) -> Deferred[bool]:
+        """Have what this node has of a computation, whose client is gone; gives whether it has anything.
+
+        Fails with `RefusedError` for a wrong token, or when that client is not gone.
+        """
+        asked = self.ask(ask.TakeOver, computation=computation, token=token)
+        return asked.addCallback(lambda answer: bool(answer["known"]))
+
     def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
         records = [[attempt.job, attempt.number] for attempt in attempts]
@@ -223,9 +231,10 @@ class ConnectionFromNode(StreamingLink):
         return {}
 
     @tell.JobsEnded.responder
-    def jobs_ended(self, jobs: list[Any]) -> dict[str, Any]:
-        self._dispatcher.ended(self.uid, attempts_with(jobs, lambda record: outcome_from(record, self.streams.take)))
-        return {}
+    def jobs_ended(self, jobs: list[Any]) -> dict[str, Any] | Deferred[dict[str, Any]]:
+        ended = attempts_with(jobs, lambda record: outcome_from(record, self.streams.take))
+        kept = self._dispatcher.ended(self.uid, ended)
+        return {} if kept is None else kept.addCallback(lambda _: {})
 
     @tell.JobsGivenBack.responder
     def jobs_given_back(self, jobs: list[Any]) -> dict[str, Any]:

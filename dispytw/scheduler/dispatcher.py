@@ -81,6 +81,12 @@ class Customer(Protocol):
     def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
         """The job has its terminal status."""
 
+    def leaving(self, cluster: bytes, node: bytes, attempts: Sequence[Attempt]) -> bool:
+        """Attempts are about to be sent; False when they must not be yet."""
+
+    def kept(self) -> Deferred[Any] | None:
+        """Fires when all that was settled so far would outlive this process; None when that is so."""
+
     def tell(self, order: o.TellAway | o.TellBack | o.TellRejected | o.TellHeld) -> None:
         """Say it to the user."""
 
@@ -131,10 +137,11 @@ class Dispatcher:
         for attempt, wall in jobs:
             self.do(self.ledger.started(node, attempt, wall))
 
-    def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> None:
-        """Attempts have ended on a node."""
+    def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> Deferred[Any] | None:
+        """Attempts have ended on a node. It may forget their outcomes when the Deferred fires; at once if there is none."""
         for attempt, outcome in jobs:
             self.do(self.ledger.ended(node, attempt, outcome))
+        return self._customer.kept()
 
     def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> None:
         """Attempts that waited on a node never started."""
@@ -247,6 +254,9 @@ class Dispatcher:
             for attempt, reason in pairs:
                 self.do(self.ledger.refused(node, attempt, reason, self._now()))
 
+        attempts = [attempt for attempt, _, _ in jobs]
+        if not self._customer.leaving(cluster, node, attempts):
+            return self._unsent(node, attempts, NO_SLOT)  # as with a full node, they may try again in a moment
         link.run_jobs(cluster, generation, jobs).addCallbacks(refused, self.unexpected, errbackArgs=(link,))
 
     def _cancel(self, node: bytes, attempts: list[Attempt]) -> None:

@@ -11,7 +11,7 @@ socket and knows no Twisted: ``now`` is monotonic seconds, an argument. It alone
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from dispytw.scheduler.attendance import Attendance
 from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, NodeEntry, PreparationState
@@ -147,14 +147,19 @@ class Ledger(Attendance):
             orders.append(Withdraw(node.uid, attempt))
         return [*orders, self._settle(job, outcome, node.uid)]
 
-    def unsent_given_up(self, clusters: Iterable[bytes]) -> list[Order]:
-        """Jobs that have not left are settled as Cancelled, 'never sent'; the others are cancelled where they are."""
+    def unsent_given_up(
+        self, clusters: Iterable[bytes], goes_on: Callable[[bytes, bytes], bool] = lambda cluster, node: False
+    ) -> list[Order]:
+        """Jobs that have not left are settled as Cancelled, 'never sent'; the others are cancelled where they are.
+
+        :param goes_on: whether a cluster's jobs on a node are left alone instead.
+        """
         orders: list[Order] = []
         for cluster in clusters:
             for job in list(self.clusters[cluster].jobs.values()):
                 if job.node is None:
                     orders.append(self._settle(job, Outcome(CANCELLED, reason=NEVER_SENT), None))
-                else:
+                elif not goes_on(cluster, job.node):
                     orders.extend(self.cancelled(job.uid))
         return orders
 

@@ -7,7 +7,7 @@ from twisted.protocols import amp
 from dispytw.errors import NodeHeldError, RefusedError, UnknownComputationError, VersionError, WireError
 from dispytw.wire.arguments import Records, Seconds, Text, Uid, Whole
 
-__all__ = ["CancelJobs", "CloseComputation", "Introduce", "OpenComputation", "RecallJobs", "Reconcile", "RunJobs"]
+__all__ = ["CancelJobs", "CloseComputation", "Introduce", "OpenComputation", "RecallJobs", "Reconcile", "RunJobs", "TakeOver"]
 
 
 class Introduce(amp.Command):
@@ -101,3 +101,17 @@ class CancelJobs(amp.Command):
     arguments = [(b"attempts", Records())]
     response = []
     errors = {WireError: b"WIRE"}
+
+
+class TakeOver(amp.Command):
+    """A client that recovers jobs (`recover_jobs`) wants what the node has of a computation whose own client is gone.
+
+    ``token`` is the computation's: only its client and its nodes know it. From the answer on its attempts and outcomes belong to the
+    client that asked, and a `Reconcile` tells it about them; ``known`` is 0 when there are none. `RefusedError` says that the token is
+    another, or that the computation's client is still connected.
+    """
+
+    commandName = b"TakeOver"
+    arguments = [(b"computation", Uid()), (b"token", Uid())]
+    response = [(b"known", Whole())]
+    errors = {RefusedError: b"REFUSED", WireError: b"WIRE"}

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client import cluster as module
@@ -62,6 +63,8 @@ class Engine:
     """An engine without threads: what is posted happens at once, callbacks too."""
 
     def __init__(self) -> None:
+        self.reactor: Any = Clock()
+        self.reactor.getThreadPool = lambda: None
         self.session = Session()
         self.clusters: dict[bytes, JobCluster] = {}
         self.bridge = self.keeper = self
@@ -108,5 +111,5 @@ class ClusterTestCase(SynchronousTestCase):
         self.addCleanup(logging.getLogger("dispytw").setLevel, logging.getLogger("dispytw").level)
 
     def cluster(self, computation: Any = compute, nodes: Any = ("node7",), **options: Any) -> JobCluster:
-        """A cluster; nothing of the user's home is touched."""
-        return JobCluster(computation, nodes, **{"secret": SECRET, **options})
+        """A cluster; nothing of the user's home is touched, and no recover file is made unless one is asked for."""
+        return JobCluster(computation, nodes, **{"secret": SECRET, "recover": False, **options})

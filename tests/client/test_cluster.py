@@ -22,7 +22,14 @@ from dispytw.client import cluster as module
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import DispyNode, NodeAllocate
-from dispytw.errors import CertificateError, ClusterClosedError, PayloadError, ReactorThreadError, ShippingError
+from dispytw.errors import (
+    CertificateError,
+    ClusterClosedError,
+    PayloadError,
+    ReactorThreadError,
+    RecoverFileError,
+    ShippingError,
+)
 from dispytw.values import CANCELLED, Stored
 from dispytw.wire.credentials import secret_credential
 from dispytw.wire.payload import open_arguments
@@ -36,7 +43,7 @@ MANUAL = [
     *("secret", "keyfile", "certfile"),
 ]
 #: What dispytw adds, with the defaults.
-OURS = {"cafile": None, "isolation": "job", "max_jobs_per_worker": None}
+OURS = {"cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True}
 
 
 class Parameters(ClusterTestCase):
@@ -84,6 +91,9 @@ class Parameters(ClusterTestCase):
             ("node_port", 0),
             ("node_port", 65536),
             ("node_port", True),
+            ("recover_file", 5),
+            ("recover_file", True),
+            ("recover", None),
         ):
             with self.assertRaises(TypeError, msg=f"{name}={wrong!r}") as caught:
                 self.cluster(**{name: wrong})
@@ -99,7 +109,7 @@ class Parameters(ClusterTestCase):
 
     def test_not_built_yet(self) -> None:
         """A parameter of the manual that is not built yet is an error that names it, not ignored in silence."""
-        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "recover_file", "dest_path", "ping_interval"):
+        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "dest_path", "ping_interval"):
             with self.assertRaisesRegex(NotImplementedError, f"^JobCluster: {name} is not built yet"):
                 self.cluster(**{name: "x"})
         with self.assertRaisesRegex(NotImplementedError, "^JobCluster: port is not built yet"):
@@ -323,6 +333,40 @@ class Ending(ClusterTestCase):
         self.assertEqual(([cluster.uid], {}), (self.session.closed, self.engine.clusters))
         with self.assertRaisesRegex(ClusterClosedError, "cluster compute is closed"):
             cluster.submit(threading.Lock())
+
+    def test_recover_file(self) -> None:
+        """It is there from the beginning, learns of ids, and is removed before the nodes are told that the cluster is closed."""
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "rec")
+            cluster = self.cluster(recover_file=path, recover=True)
+            self.assertEqual([path], [each.view.file.path for each in self.engine.clusters.values()])
+            before = os.path.getsize(path)
+            cluster.submit(1).id = "mine"
+            self.assertGreater(os.path.getsize(path), before)
+            there: list[bool] = []
+            self.session.close_cluster = lambda uid: there.append(os.path.exists(path))  # type: ignore[method-assign, assignment]
+            cluster.close(terminate=True)
+            self.assertEqual(([False], []), (there, os.listdir(directory)))
+
+    def test_read_results(self) -> None:
+        """What is read is delivered."""
+        cluster = self.cluster()
+        job = cluster.submit(1)
+        self.session.end(job)
+        self.assertEqual((1, 7, 0), (cluster.view.unread, job(), cluster.view.unread))
+
+    def test_no_recover_file(self) -> None:
+        """Either way of wanting none is understood; a name and none is a contradiction."""
+        for options in ({"recover": False}, {"recover": True, "recover_file": False}):
+            self.assertIsNone(self.cluster(**options).view.file.path)
+        with self.assertRaisesRegex(TypeError, "recover_file='x' names a file, recover=False wants none"):
+            self.cluster(recover_file="x", recover=False)
+
+    def test_no_place_for_a_recover_file(self) -> None:
+        """Is an error, and no cluster is made."""
+        with self.assertRaisesRegex(RecoverFileError, "/no/such/rec cannot be made: No such file or directory"):
+            self.cluster(recover_file="/no/such/rec", recover=True)
+        self.assertEqual(([], {}), (self.session.opened, self.engine.clusters))
 
     def test_close_in_time(self) -> None:
         """close(timeout) with jobs left is False, and the cluster goes on."""

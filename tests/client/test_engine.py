@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -62,11 +64,24 @@ class UserThread:
         self.calls.append(lambda: (function(*args), then()))
 
 
+class File:
+    """A recover file that remembers what was done with it."""
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.done: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: self.done.append(name)
+
+
 class Idle:
     """A view of a cluster that has nothing left, or what the test gives it."""
 
-    def __init__(self, *answers: bool | Callable[[], bool]) -> None:
-        self.jobs = self.unfinished = 0
+    def __init__(self, *answers: bool | Callable[[], bool], path: str | None = None) -> None:
+        self.jobs = self.unfinished = self.unread = 0
+        self.file = File(path)
+        self.left = False
         self.answers = list(answers)
         self.waits: list[float] = []
 
@@ -74,6 +89,9 @@ class Idle:
         self.waits.append(timeout)
         answer = self.answers.pop(0) if self.answers else True
         return answer() if callable(answer) else answer
+
+    def leave(self) -> None:
+        self.left = True
 
 
 class EngineTestCase(SynchronousTestCase):
@@ -271,26 +289,72 @@ class Ending(EngineTestCase):
         self.drain()
         self.assertEqual(1000, len(never.answers))
 
+    def left(self, *left: bytes) -> str:
+        """What is said of a program that leaves these clusters' jobs running."""
+        self.bridge.post = lambda call: call()
+        with mock.patch.object(self.engine.session, "leave", return_value=set(left)) as leave:
+            said = self.engine.leave()
+        leave.assert_called_once_with({b"k"})
+        return said
+
     def test_leave(self) -> None:
-        """Leaving does not wait for the reactor."""
-        with mock.patch.object(self.engine.session, "leave") as leave:
-            self.engine.leave()
-            leave.assert_not_called()
-            self.bridge.run()
-            leave.assert_called_once_with()
+        """Clusters with a recover file can be left; what is left running is named with the way to bring it home."""
+        self.cluster(Idle(path="/here/rec"))
+        self.cluster(Idle(), b"l")
+        self.assertEqual("those sent go on, and come home by dispytw.recover_jobs('/here/rec')", self.left(b"k"))
+        self.assertEqual([True, False], [cluster.view.left for cluster in self.engine.clusters.values()])
+
+    def test_leave_nothing(self) -> None:
+        """Where nothing goes on there is nothing to recover."""
+        self.cluster(Idle(path="/here/rec"))
+        self.assertEqual("those sent were cancelled", self.left())
+
+    def test_leave_a_reactor_that_is_stuck(self) -> None:
+        """The end is not held up; what has a file is taken to go on."""
+        self.cluster(Idle(path="/here/rec")).view.unfinished = 1
+        self.patched("_LEAVING", 0.01)
+        self.assertIn("recover_jobs('/here/rec')", self.engine.leave())
 
     def test_shut(self) -> None:
-        """Every cluster is closed, then the reactor stops."""
-        self.cluster(Idle())
-        self.cluster(Idle(), b"l")
-        closed: list[Any] = []
-        with mock.patch.object(self.engine.session, "close_cluster", side_effect=lambda uid: closed.append((uid, self.bridge.stopped))):
-            self.engine.shut()
-        self.assertEqual([(b"k", False), (b"l", False)], closed)
+        """Every cluster is ended, then the reactor stops."""
+        ended: list[Any] = []
+        for uid in (b"k", b"l"):
+            self.cluster(Idle(), uid).end = lambda uid=uid: ended.append((uid, self.bridge.stopped))
+        self.engine.shut()
+        self.assertEqual([(b"k", False), (b"l", False)], ended)
         self.assertTrue(self.bridge.stopped)
 
+    def test_shut_after_leaving(self) -> None:
+        """What goes on is not closed: its file is written to the end and left."""
+        cluster = self.cluster(Idle(path="/here/rec"))
+        cluster.view.unfinished = 1
+        self.left(b"k")
+        with mock.patch.object(self.engine.session, "close_cluster") as close:
+            self.engine.shut()
+        close.assert_not_called()
+        cluster.end.assert_not_called()
+        self.assertEqual(["flush", "leave"], cluster.view.file.done)
+
+    def test_shut_a_program_that_failed(self) -> None:
+        """Results that a program did not live to read stay in its file, which is named; its nodes are free."""
+        cluster = self.cluster(Idle(path="/here/rec"))
+        cluster.view.unread = 2
+        said = "dispytw: 2 results were not read: dispytw.recover_jobs('/here/rec') has them\n"
+        close = self.patched("Session.close_cluster", mock.Mock())
+        for failed, expected in ((ValueError, said), (None, "")):
+            err = io.StringIO()
+            with mock.patch.object(sys, "last_type", failed, create=True), mock.patch.object(sys, "stderr", err):
+                self.engine.shut()
+            self.bridge.stopped = False
+            self.assertEqual(expected, err.getvalue())
+        self.assertEqual(["flush", "leave"], cluster.view.file.done)
+        close.assert_called_once_with(b"k")
+        cluster.end.assert_called_once_with()
+
     def test_shut_without_a_reactor(self) -> None:
-        """Where the application has stopped its reactor there is nothing to close, and it is no error."""
-        self.cluster(Idle())
+        """Where the application has stopped its reactor there is nothing to close, and it is no error; files are for what is left."""
+        clusters = [self.cluster(Idle(path="/here/rec"), uid) for uid in (b"k", b"l")]
+        clusters[1].view.unfinished = 1
         self.bridge.stopped = True
         self.engine.shut()
+        self.assertEqual([["remove"], ["leave"]], [cluster.view.file.done for cluster in clusters])

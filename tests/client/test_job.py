@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import tempfile
@@ -34,6 +35,8 @@ class Owner:
         self.opened: list[bytes] = []
         self.refusals: list[str] = []
         self.refuses = False
+        self.identities: list[tuple[bytes, Any]] = []
+        self.read: list[DispyJob] = []
 
     def refuse_to_wait(self, what: str) -> None:
         self.refusals.append(what)
@@ -45,6 +48,12 @@ class Owner:
         if not data.isdigit():
             raise PayloadError(f"no number: {data!r}")
         return int(data)
+
+    def identified(self, job: bytes, value: Any) -> None:
+        self.identities.append((job, value))
+
+    def result_read(self, job: DispyJob) -> None:
+        self.read.append(job)
 
 
 def made(owner: Owner | None = None) -> DispyJob:
@@ -158,6 +167,28 @@ class Attributes(unittest.TestCase):
         for name in ("result", "stdout", "stderr", "exception", "end_time", "reason"):
             with self.assertRaises(AttributeError):
                 setattr(job, name, 5)
+
+    def test_an_id_is_told(self) -> None:
+        """Each time that it is set, until the job has been delivered; the number that it is made with is not."""
+        owner = Owner()
+        job = made(owner)
+        job.id = "a"
+        job.id = "b"
+        job._delivered = True
+        job.id = "c"
+        self.assertEqual([(b"u" * 16, "a"), (b"u" * 16, "b")], owner.identities)
+
+    def test_a_read_result_is_told(self) -> None:
+        """Once, at the first read, whatever the outcome; before the end there is nothing to read."""
+        for outcome in (DONE, Outcome(TERMINATED, exception="ValueError"), Outcome(FINISHED, Inline(b"?"))):
+            owner = Owner()
+            self.assertIsNone(made(owner).result)
+            job = ended(outcome, owner)
+            self.assertEqual([], owner.read)
+            for _ in range(2):
+                with contextlib.suppress(ResultError):
+                    job()
+            self.assertEqual([job], owner.read)
 
     def test_constants(self) -> None:
         """dispy's numbers: a final status is greater than a provisional one."""

@@ -43,6 +43,7 @@ class Kept:
 
     def leave(self):
         say("leave")
+        return "those sent go on"
 
     def shut(self):
         say("shut")
@@ -153,7 +154,7 @@ class Interrupting(KeeperTestCase):
             kept.drained, kept.shut = drained, shut
             keeper = Keeper(kept)
         """
-        line = "dispytw: left with 3 jobs unfinished: those not sent are Cancelled ('never sent'), those sent were cancelled\n"
+        line = "dispytw: left with 3 jobs unfinished: those not sent are Cancelled ('never sent'), those sent go on\n"
         done = self.run_program(_dedented(source))
         self.assertEqual((130, line), (done.code, done.err), done)
         self.assertEqual(["drain None", "leave", f"drain {LEAVING}", "not flushed"], done.out.splitlines())

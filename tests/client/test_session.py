@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client.nodes import Address
+from dispytw.client.remains import Place
 from dispytw.testing import House, MemoryCluster, MemoryNode
-from dispytw.values import CANCELLED, FINISHED, RUNNING, File
+from dispytw.values import CANCELLED, FINISHED, RUNNING, Attempt, File
 
 
 class AtWork(SynchronousTestCase):
@@ -205,6 +206,46 @@ class AtWork(SynchronousTestCase):
         self.assertEqual([RUNNING, RUNNING, CANCELLED], [job.status for job in jobs])
         self.house.advance(1)
         self.assertEqual([CANCELLED] * 3, [job.status for job in jobs])
+
+    def test_leave_what_can_be_recovered(self) -> None:
+        """Jobs of clusters that are recoverable go on, but on a private node; who has such jobs is returned."""
+        cluster, other = self.cluster(), self.cluster()
+        jobs = [each.submit(100.0) for each in (cluster, other, cluster)]
+        self.house.advance(1)
+        self.assertEqual({cluster.uid}, self.session.leave({cluster.uid}))
+        self.house.advance(1)
+        self.assertEqual([RUNNING, CANCELLED, CANCELLED], [job.status for job in jobs])
+        enrolled = self.session._enrolled[cluster.uid]
+        enrolled.targets = tuple(attrs.evolve(target, private=True) for target in enrolled.targets)
+        self.assertEqual(set(), self.session.leave({cluster.uid}))
+        self.house.advance(1)
+        self.assertEqual([CANCELLED] * 3, [job.status for job in jobs])
+
+    def test_what_leaves(self) -> None:
+        """A cluster is told what leaves, for where, and before it leaves; what it keeps back is tried again."""
+        cluster = self.cluster()
+        left: list[tuple[Any, ...]] = []
+        answers = [False, True]
+        cluster.jobs_leave = lambda *told: bool(left.append((*told, dict(self.house.starts)))) or answers.pop(0)  # type: ignore
+        job = cluster.submit(0.1)
+        self.house.advance(3)
+        (place, incarnation, jobs, started), again = left
+        address = self.node.address
+        self.assertEqual(Place(self.node.uid, address.host, address.port, None, False), place)
+        self.assertEqual((self.node.incarnation, [(Attempt(job.uid, 1), job)], {}), (incarnation, jobs, started))
+        self.assertEqual(([(Attempt(job.uid, 2), job)], [FINISHED]), (again[2], [each.status for each in job.outcomes]))
+
+    def test_what_is_not_kept_yet(self) -> None:
+        """A job ends at once; its node owes the outcome until the cluster has kept it."""
+        cluster = self.cluster()
+        keeping: Deferred[None] = Deferred()
+        cluster.kept = lambda: keeping  # type: ignore[method-assign]
+        job = cluster.submit(0.1)
+        self.house.advance(1)
+        self.assertEqual((FINISHED, 1), (job.status, len(self.node.bench._placed)))
+        keeping.callback(None)
+        self.house.advance(0.1)
+        self.assertEqual({}, self.node.bench._placed)
 
     def test_give_up(self) -> None:
         """Giving up settles running jobs at once, with the reason, and stops them: later jobs get their slots."""

@@ -86,6 +86,12 @@ class Naming(TargetsTestCase):
         self.assertEqual([(str(PRIVATE_ADDRESS), secret_credential(OF_PRIVATE))], self.dialled("local"))
         self.assertEqual(1, self.private_nodes)
 
+    def test_which_ends_with_the_program(self) -> None:
+        """A private node is told apart: it does not outlive the program."""
+        self.assertEqual([True, False], [target.private for target in self.find(["local", "a"]).targets])
+        self.under_run()
+        self.assertEqual([True, False], [target.private for target in self.find(["*", "a"]).targets])
+
     def test_no_private_node_unasked(self) -> None:
         """A private node is started for 'local' only."""
         self.find(["*", "a", "localhost"])

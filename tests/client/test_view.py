@@ -30,11 +30,21 @@ class Owner:
 
     is_program = True
 
+    def __init__(self) -> None:
+        self.identities: list[tuple[bytes, Any]] = []
+        self.read: list[DispyJob] = []
+
     def refuse_to_wait(self, what: str) -> None:
         """Never."""
 
     def open_result(self, data: bytes) -> Any:
         return data
+
+    def identified(self, job: bytes, value: Any) -> None:
+        self.identities.append((job, value))
+
+    def result_read(self, job: DispyJob) -> None:
+        self.read.append(job)
 
 
 class Threads:
@@ -72,10 +82,10 @@ class ViewTestCase(unittest.TestCase):
         self.heard: list[tuple[int, int]] = []
         self.view = self.make()
 
-    def make(self, choices: dict[Address, NodeAllocate] | None = None, callback: Any = "hear") -> View:
+    def make(self, choices: dict[Address, NodeAllocate] | None = None, callback: Any = "hear", file: Any = None) -> View:
         """A view whose callback notes id and status."""
         hear = self._hear if callback == "hear" else callback
-        return View("the cluster", hear, choices or {}, self.threads, lambda text: None)
+        return View("the cluster", hear, choices or {}, self.threads, lambda text: None, file)
 
     def _hear(self, job: DispyJob) -> None:
         self.heard.append((job.id, job.status))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -213,6 +214,12 @@ cluster = dispy.JobCluster(compute, nodes=[address])
 cluster.submit(0, gate)
 """
 
+COMES_HOME = """
+import sys, dispytw
+for job in dispytw.recover_jobs(sys.argv[1], terminate_pending=True):
+    print(job.id, job.status, job.reason)
+"""
+
 OWN_HANDLER = """
 def mine(number, frame):
     tell("mine, at the end" if not threading.main_thread().is_alive() else "mine, in main")
@@ -353,7 +360,7 @@ class LeavingTests(SynchronousTestCase):
         return done
 
     def test_leaving(self) -> None:
-        """What was sent is cancelled, what was not is Cancelled, 'never sent'; callbacks run; nothing printed is lost."""
+        """What was sent goes on, what was not is Cancelled, 'never sent'; callbacks run; nothing printed is lost."""
         mark = self.daemons.root / "mark"
         program = self.start(DRAINS, mark)
         program.hear("draining")
@@ -361,10 +368,18 @@ class LeavingTests(SynchronousTestCase):
         self.assertIn("left with 19 jobs unfinished", done.err)
         printed = done.out.splitlines()
         self.assertEqual(["before the end", "Finished> 0 "], printed[:2], done)
-        cancelled = ["Cancelled> None cancelled while it ran", *["Cancelled> None never sent"] * 18]
-        self.assertEqual(cancelled, sorted(printed[2:-1]), done)
-        self.assertEqual("at exit", printed[-1], done)
+        self.assertEqual([*["Cancelled> None never sent"] * 18, "at exit"], printed[2:], done)
+        self.assertFalse(mark.exists(), done)
+        self.assert_comes_home(done.err)
         self.assertEqual("interrupted", mark.read_text())
+
+    def assert_comes_home(self, told: str) -> None:
+        """One job does, in the way that the program's last line names; it runs until it is told to end."""
+        (path,) = re.findall(r"those sent go on, and come home by dispytw\.recover_jobs\('([^']+)'\)\n\Z", told)
+        self.assertTrue(os.path.exists(path))
+        done = self.daemons.program(COMES_HOME, path)
+        self.assertEqual((0, "2 8 cancelled while it ran\n"), (done.code, done.out), done)
+        self.assertFalse(os.path.exists(path))
 
     def test_at_the_very_end_of_main(self) -> None:
         """A Ctrl-C that comes when the main thread has ended, and does not sleep yet, is not overlooked."""

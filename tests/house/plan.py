@@ -19,20 +19,21 @@ LAYERS: dict[str, dict[str, int]] = {
         "tap": DOOR,
     },
     "node": {
-        **dict.fromkeys(("bench", "entries", "orders"), MIND),
+        **dict.fromkeys(("bench", "entries", "orders", "takeover"), MIND),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
         **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
     "client": {
-        **dict.fromkeys(("advice", "nodes", "report"), MIND),
-        **dict.fromkeys(("bridge", "callbacks", "dialer", "engine", "job", "keeper"), HANDS),
+        **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
+        **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
+        **dict.fromkeys(("fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
-        "cluster": MOUTH,
+        **dict.fromkeys(("cluster", "recovery"), MOUTH),
     },
     "discovery": {"beacon": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
@@ -46,6 +47,7 @@ OPEN_TO_ALL = {"values", "errors", "version", "wire", "discovery"}
 
 #: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
 DOORS_BETWEEN_ROOMS = {
+    "client.fetching": {"scheduler.connections"},
     "client.session": {
         "scheduler.connections",
         "scheduler.dispatcher",
@@ -82,6 +84,7 @@ LONGEST_MODULE = 400
 NOT_MIRRORED = {
     **dict.fromkeys(("inmemory", "inmemoryjobs"), "parts of dispytw.testing; tests/test_testing.py shows them at work"),
     "version": "one constant; tests/house/test_metadata.py compares it with the package's",
+    "client.clusterend": "a protocol without behaviour",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
     "node.entries": "the bench's memory; tests/node/test_bench*.py show it at work",

@@ -211,6 +211,21 @@ class Asks(ConnectionCase):
         self.assertEqual(words, answer["attempts"])
         self.assertEqual([[X.uid, generation]], answer["computations"])
 
+    def test_take_over(self) -> None:
+        """What a client that is gone has left can be had for its token, by one who has said who he is."""
+        self.opened()
+        other, _ = self.connect(BOB)
+        take = {"computation": X.uid, "token": X.token}
+        self.refused(WireError, ask.TakeOver, other, **take)
+        self.introduce(other, name="bob@desk")
+        self.assertIn("alice@desk is still connected", self.refused(RefusedError, ask.TakeOver, other, **take))
+        self.client.abort()
+        self.flush()
+        self.assertIn("token", self.refused(RefusedError, ask.TakeOver, other, computation=X.uid, token=b"?" * 16))
+        self.assertEqual({"known": 1}, self.answered(ask.TakeOver, other, **take))
+        self.assertEqual({"known": 0}, self.answered(ask.TakeOver, other, computation=Y.uid, token=Y.token))
+        self.assertEqual("bob@desk", self.steward.bench.holder_name())
+
     def test_nonsense(self) -> None:
         """Is an error, and the link stays."""
         for command in (ask.CancelJobs, ask.Reconcile):

@@ -95,6 +95,9 @@ class FakeCustomer:
         self.running: list[tuple[bytes, bytes, float]] = []
         self.settled: list[tuple[bytes, Outcome, bytes | None]] = []
         self.told: list[Any] = []
+        self.left: list[tuple[bytes, bytes, list[Attempt]]] = []
+        self.lets_leave = True
+        self.keeping: Deferred[Any] | None = None
 
     def computation(self, cluster: bytes) -> Computation:
         return self.computations[cluster]
@@ -116,6 +119,13 @@ class FakeCustomer:
     def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
         del self.bodies[job]
         self.settled.append((job, outcome, node))
+
+    def leaving(self, cluster: bytes, node: bytes, attempts: Sequence[Attempt]) -> bool:
+        self.left.append((cluster, node, list(attempts)))
+        return self.lets_leave
+
+    def kept(self) -> Deferred[Any] | None:
+        return self.keeping
 
     def tell(self, order: Any) -> None:
         self.told.append(order)

@@ -270,6 +270,22 @@ class Telling(LinkTests):
         self.assertEqual({}, self.say(tell.JobsEnded, jobs=jobs))
         self.assertEqual([("ended", NODE, [(attempt(1), outcomes[0]), (attempt(2), outcomes[1])])], self.told.events)
 
+    def test_ended_and_not_kept_yet(self) -> None:
+        """The answer waits until the outcomes would outlive this process; if the link ends before, the node has no answer."""
+        keeping: list[Deferred[Any]] = []
+        self.told.ended = lambda *_: keeping.append(Deferred()) or keeping[-1]  # type: ignore[attr-defined, func-returns-value]
+        jobs = [[attempt(1).job, 1, outcome_record(Outcome(CANCELLED), {})]]
+        told = [self.node.tell(tell.JobsEnded, jobs=jobs) for _ in range(2)]
+        self.carry()
+        self.assertNoResult(told[0])
+        keeping[0].callback(None)
+        self.carry()
+        self.assertEqual({}, self.successResultOf(told[0]))
+        self.assertNoResult(told[1])
+        self.link.abort()
+        keeping[1].callback(None)
+        self.failure(told[1], ConnectionClosed)
+
     def test_a_large_result(self) -> None:
         """It comes ahead as a stream, and is taken from there once."""
         large = Inline(b"r" * 200_000)

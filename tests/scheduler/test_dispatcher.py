@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 
 from dispytw.errors import StreamError
@@ -89,6 +90,50 @@ class Batches(Dispatching):
         self.assertEqual([attempt(1)], self.sent(link))
         self.clock.pump([0.02, 0])
         self.assertEqual([attempt(1), attempt(1, 2)], self.sent(link))
+
+
+class Leaving(Dispatching):
+    """What must happen before an attempt leaves, and before its outcome may be forgotten."""
+
+    def test_before_it_leaves(self) -> None:
+        """The customer is told of each batch first."""
+        link = self.ready()
+        self.customer.leaving = lambda *left: bool(self.customer.left.append((*left, len(link.heard("run"))))) or True  # type: ignore
+        self.submit(1, 2)
+        self.turn()
+        self.assertEqual([(CLUSTER, NODE, [attempt(1), attempt(2)], 0)], self.customer.left)
+        self.assertEqual([attempt(1), attempt(2)], self.sent(link))
+
+    def test_not_yet(self) -> None:
+        """What must not leave yet is tried again in a moment, as another attempt."""
+        link = self.ready()
+        self.customer.lets_leave = False
+        self.submit(1)
+        self.turn()
+        self.assertEqual([], self.sent(link))
+        self.customer.lets_leave = True
+        self.clock.pump([0.99, 0])
+        self.assertEqual([], self.sent(link))
+        self.clock.pump([0.02, 0])
+        self.assertEqual([attempt(1, 2)], self.sent(link))
+
+    def test_large_arguments(self) -> None:
+        """These, too, are told before the command that starts the job."""
+        link = self.ready()
+        self.submit(1, body=LARGE)
+        self.turn()
+        self.assertEqual([], self.customer.left)
+        link.answer("body", b"stream")
+        self.assertEqual([(CLUSTER, NODE, [attempt(1)])], self.customer.left)
+
+    def test_kept(self) -> None:
+        """Whoever brings outcomes gets the customer's word for when they are kept."""
+        self.ready()
+        self.submit(1)
+        self.turn()
+        self.assertIsNone(self.dispatcher.ended(NODE, []))
+        self.customer.keeping = Deferred()
+        self.assertIs(self.customer.keeping, self.dispatcher.ended(NODE, [(attempt(1), Outcome(CANCELLED))]))
 
 
 class Withdrawing(Dispatching):

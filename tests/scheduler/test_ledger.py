@@ -265,6 +265,13 @@ class GivingUp(Desk):
         self.assertEqual([o.Withdraw(NODE, first(1)), cancelled(2, NEVER_SENT)], orders)
         self.assertEqual([o.Settle(uid(1), STOPPED, NODE)], self.ledger.ended(NODE, first(1), STOPPED))
 
+    def test_what_goes_on(self) -> None:
+        """... or it is left alone, where somebody can fetch what becomes of it."""
+        self.assertEqual([cancelled(2, NEVER_SENT)], self.ledger.unsent_given_up([CLUSTER], lambda cluster, node: True))
+        asked: list[tuple[bytes, bytes]] = []
+        orders = self.ledger.unsent_given_up([CLUSTER], lambda cluster, node: bool(asked.append((cluster, node))))
+        self.assertEqual(([o.Withdraw(NODE, first(1))], [(CLUSTER, NODE)]), (orders, asked))
+
     def test_a_cluster_closes(self) -> None:
         """Its jobs are given up and its nodes told to clean up; a second time means nothing."""
         orders = self.ledger.cluster_closed(CLUSTER)

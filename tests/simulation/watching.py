@@ -237,7 +237,7 @@ class LedgerWatch(Watch):
     def _of_cluster_closed(self, before: dict[Hashable, str], cluster: bytes) -> Labels:
         return self._of_given_up(before, cluster, "")
 
-    def _of_unsent_given_up(self, before: dict[Hashable, str], clusters: Any) -> Labels:
+    def _of_unsent_given_up(self, before: dict[Hashable, str], clusters: Any, goes_on: Any = None) -> Labels:
         wanted = {each: state for each, state in before.items() if state != "stray" and self._cluster(each) in clusters}
         return {each: "unsent_given_up" if state == "queued" else "cancelled" for each, state in wanted.items()}
 

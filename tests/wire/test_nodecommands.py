@@ -29,6 +29,7 @@ class NodeCommands(commands.Laws):
         "Introduce": f"version: Text, python: Records, name: Text, heartbeat: Seconds -> {FACTS} | VERSION VersionError, WIRE WireError",
         "OpenComputation": "computation: Records -> missing: Records | HELD NodeHeldError, REFUSED RefusedError, WIRE WireError",
         "Reconcile": "attempts: Records -> attempts: Records, computations: Records | WIRE WireError",
+        "TakeOver": "computation: Uid, token: Uid -> known: Whole | REFUSED RefusedError, WIRE WireError",
         "RunJobs": "computation: Uid, generation: Whole, jobs: Records -> refused: Records | UNKNOWN UnknownComputationError, WIRE WireError",
     }
 

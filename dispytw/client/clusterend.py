@@ -1,0 +1,34 @@
+"""What the session, in the reactor thread, needs of the other end of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from dispytw.client.nodes import Address
+from dispytw.client.remains import Place
+from dispytw.values import Attempt, NodeFacts, Outcome
+
+
+class ClusterEnd(Protocol):
+    """The other end of a cluster, which knows user code. Called in the reactor thread; must not wait."""
+
+    def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
+        """How many slots of the node the cluster uses."""
+
+    def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
+        """A job runs."""
+
+    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
+        """A job has its final status; ``sent`` bytes of arguments it took."""
+
+    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, Any]]) -> bool:
+        """Attempts are about to be sent, each with its job; False when they must not leave yet."""
+
+    def kept(self) -> Deferred[None] | None:
+        """Fires when every outcome that was brought would outlive this process; None when that is so."""
+
+    def say(self, text: str) -> None:
+        """Tell the user."""
