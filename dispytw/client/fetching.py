@@ -190,6 +190,14 @@ class Fetcher:
             return None
         return kept.addCallback(lambda _: self._look_soon(uid))
 
+    def given_back(self, uid: bytes, attempts: Iterable[Attempt]) -> None:
+        """The client that is gone had asked for these back; they never started."""
+        for attempt in attempts:
+            job = self._wanted[uid].get(attempt.job)
+            if job is not None and job.attempt == attempt:
+                self._settle(job, Outcome(CANCELLED, reason="never sent"))
+        self._look_soon(uid)
+
     def _settle(self, job: LeftJob, outcome: Outcome) -> None:
         assert job.node is not None
         job.outcome = outcome

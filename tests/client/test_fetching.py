@@ -205,6 +205,18 @@ class Fetching(FetchingTestCase):
         self.ended(self.fetch(cluster))
         self.assertEqual([(CANCELLED, "never sent")], self.found(cluster))
 
+    def test_given_back(self) -> None:
+        """A job that the client which is gone had asked back, and that comes back only now, was never started."""
+        cluster = self.cluster()
+        cluster.submit(9.0)
+        self.house.advance(1)
+        self.client.kill()
+        fetcher = self.fetch(cluster)
+        (left,) = cluster.remains.jobs.values()
+        assert left.attempt is not None
+        fetcher.given_back(self.node.uid, [Attempt(left.uid, 7), left.attempt])
+        self.assertEqual([(CANCELLED, "never sent")], self.found(cluster))
+
     def test_forgotten(self) -> None:
         """What a node no longer knows, as it was started anew, is Cancelled and says so."""
         cluster = self.cluster()
