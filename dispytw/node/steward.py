@@ -27,6 +27,8 @@ from dispytw.wire.records import outcome_bodies
 
 log = Logger()
 
+#: Characters of a failed setup's traceback that are logged; the client gets more.
+LOGGED = 4000
 #: Seconds after which a start is told if the job has not ended by then: nobody needs to hear both of a short one.
 SHOWN_AFTER = 0.01
 
@@ -153,7 +155,7 @@ class Steward:
 
     def setup_failed(self, computation: bytes, text: str) -> None:
         """setup() has failed."""
-        log.warn("computation {computation} cannot run here: {text}", computation=computation.hex()[:8], text=text)
+        log.warn("computation {computation} cannot run here: {text}", computation=computation.hex()[:8], text=text[-LOGGED:])
         self.do(self.bench.setup_failed(computation, text))
 
     def job_started(self, computation: bytes, attempt: Attempt, started: float) -> None:
