@@ -11,7 +11,8 @@ knife, and jobs are entries in a calendar instead of processes. For our tests an
     house.advance(5)
     assert job.status == dispytw.DispyJob.Finished
 
-Whatever may go wrong can be made to: `MemoryNode.crash` and `restart`, `MemoryClient.kill`, `process.suspend` and `resume` of either,
+Whatever may go wrong can be made to: `MemoryNode.crash`, `kill_daemon` and `restart`, `MemoryClient.kill`, `process.suspend` and
+`resume` of either,
 `House.wires` to cut, tear or hold, ``node.launcher.kill_job`` and ``kill_supervisor``. Nothing here waits, and nothing is random unless a
 `random.Random` is handed in. The parts are in `dispytw.inmemory` and `dispytw.inmemoryjobs`.
 """
@@ -31,12 +32,14 @@ from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
 from dispytw.client.session import Introduction, Session, Target
 from dispytw.inmemory import MemoryProcess, Peer, Transport, Wire, WorldClock
-from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryFiles, MemoryLauncher
+from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryFiles, MemoryJournal, MemoryLauncher
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
+from dispytw.node.keeper import Keeper
 from dispytw.node.steward import Steward
 from dispytw.values import RUNNING, Attempt, Computation, File, Inline, NodeFacts, Outcome
 from dispytw.version import VERSION
+from dispytw.wire.frames import Ended, Runs
 from dispytw.wire.streams import MemorySinks
 
 _BUNDLE = File(".bundle", b"\0" * 32, 0)
@@ -59,6 +62,8 @@ class MemoryNode:
         self.incarnation = 0
         self._zombie_interval = zombie_interval
         self.starting, self.cancelling = STARTING, CANCELLING
+        self.journal = MemoryJournal(house.clock)
+        self.launcher = MemoryLauncher(house.clock, house.wall, cpus, partial(house.body_began, self), house.body_ended)
         self.restart()
 
     @property
@@ -67,19 +72,32 @@ class MemoryNode:
         return self.process.alive
 
     def restart(self) -> None:
-        """A new incarnation, which knows nothing of the earlier one."""
+        """A new incarnation: it knows what is in its journal, and takes over the supervisors that live."""
         self.incarnation += 1
         house, name = self.house, f"node{self.address.port}"
-        self.process = MemoryProcess(house.clock)
+        self.process = self.journal.process = MemoryProcess(house.clock)
         self.facts = NodeFacts(self.uid, self.incarnation, name, self.cpus, "memory", (3, 11), VERSION, 1)
         self.bench = Bench(self.facts, self._zombie_interval)
-        self.steward = Steward(self.bench, MemoryFiles(), self.process, house.now)
-        self.launcher = MemoryLauncher(
-            *(house.clock, self.process, house.wall, self.steward, self.cpus),
-            *(partial(house.body_began, self), house.body_ended),
-        )
+        self.keeper = Keeper(self.journal, self.process)
+        self.steward = Steward(self.bench, MemoryFiles(), self.keeper, self.process, house.now)
         self.steward.launcher = self.launcher
+        self.launcher.setup_text = ""
         self.launcher.starting, self.launcher.cancelling = self.starting, self.cancelling
+        self.house.begun(self)
+        for left in self.launcher.attach(self.process, self.steward):
+            owed = [Ended(attempt, outcome) for attempt, outcome in left.owed.items()]
+            if left.lives:
+                runs = [Runs(attempt, began, None) for attempt, began in left.runs]
+                self.steward.adopt(left.papers, runs, owed, left.closing)
+            else:
+                self.steward.inherit(left.papers, owed)
+        self.steward.retain(self.journal.owners())
+
+    def kill_daemon(self) -> None:
+        """The daemon is killed; its supervisors, and what they run, go on. Whoever had a link learns of it."""
+        self.process.kill()
+        for wire in self.house.wires_of(self):
+            wire.cut()
 
     def crash(self) -> None:
         """The daemon and its supervisors are killed; what was underway is lost, and whoever had a link learns of it."""
@@ -103,6 +121,7 @@ class MemoryNode:
 
     def _say_goodbye(self) -> None:
         self.steward.stop()
+        self.keeper.flush()
         for wire in self.house.wires_of(self):
             wire.far.loseConnection()
         self.process.callLater(_TELLING, self.crash)
@@ -185,7 +204,7 @@ class MemoryCluster:
         job.status = outcome.status
         job.outcomes.append(outcome)
 
-    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, MemoryJob]]) -> bool:
+    def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, MemoryJob]]) -> bool:
         """See ClusterEnd: nothing is written down."""
         return True
 
@@ -329,6 +348,9 @@ class House:
     def wires_of(self, end: MemoryNode | MemoryClient) -> list[Wire]:
         """The links of a node or client."""
         return [wire for wire, client, node in self.wires if end in (client, node) and wire.open]
+
+    def begun(self, node: MemoryNode) -> None:
+        """A daemon begins; it has taken over nothing yet."""
 
     def body_began(self, node: MemoryNode, attempt: Attempt) -> None:
         """A job's body began somewhere."""

@@ -139,7 +139,8 @@ class JobCluster:
         file = None
         if recover and recover_file is not False:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
-            file = begin_file(recover_file, owned, self._engine.bridge, speech.LOGGER.warning)
+            credentials = [target.credential for target in found.targets]
+            file = begin_file(recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
         self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
@@ -239,7 +240,12 @@ class JobCluster:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # Ctrl-C does not wait here: the end of the program does, and says so.
-        if not isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt):
+            return
+        if error is not None and self.view.file.path is not None and self.wait() and self.view.unread:
+            self._closed = True
+            self._engine.bridge.wait(self._engine.close_unread, self.uid, self.view)
+        else:
             self.close()
 
     def status(self) -> ClusterStatus:

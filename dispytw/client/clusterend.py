@@ -24,7 +24,7 @@ class ClusterEnd(Protocol):
     def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
         """A job has its final status; ``sent`` bytes of arguments it took."""
 
-    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, Any]]) -> bool:
+    def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, Any]]) -> bool:
         """Attempts are about to be sent, each with its job; False when they must not leave yet."""
 
     def kept(self) -> Deferred[None] | None:

@@ -157,10 +157,16 @@ class Engine:
 
     def _part(self, uid: bytes, view: Any) -> Deferred[Any]:
         """Leave a cluster's file to `recover_jobs`, and what still runs to its node."""
-        parted: Deferred[Any] = view.file.flush() or succeed(None)
-        parted.addTimeout(_PARTING, self.bridge.reactor, onTimeoutCancel=lambda *_: None)
-        parted.addCallback(lambda _: view.file.leave())
-        return parted if view.unfinished else parted.addCallback(lambda _: self.session.close_cluster(uid))
+        parted = self._written(view) if view.unfinished else self.close_unread(uid, view)
+        return parted.addCallback(lambda _: view.file.leave())
+
+    def close_unread(self, uid: bytes, view: Any) -> Deferred[Any]:
+        """Close a cluster whose jobs have ended and were not all read: if the program fails, its file is for them."""
+        return self._written(view).addCallback(lambda _: self.session.close_cluster(uid))
+
+    def _written(self, view: Any) -> Deferred[Any]:
+        written: Deferred[Any] = view.file.flush() or succeed(None)
+        return written.addTimeout(_PARTING, self.bridge.reactor, onTimeoutCancel=lambda *_: None)
 
 
 def _user() -> str:

@@ -155,7 +155,7 @@ class Fetcher:
 
     def _reconcile(self, node: _Node, link: ConnectionFromNode) -> Deferred[None]:
         node.refusal = ""
-        wanted = [(job.attempt, job.incarnation) for job in self._wanted[node.uid].values() if job.attempt is not None]
+        wanted = [(job.attempt, *job.given) for job in self._wanted[node.uid].values() if job.attempt is not None]
         return link.reconcile(wanted).addCallback(lambda answer: self._reconciled(node, link, answer[0]))
 
     def _reconciled(self, node: _Node, link: ConnectionFromNode, words: Iterable[tuple[Attempt, str]]) -> None:

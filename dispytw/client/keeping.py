@@ -19,7 +19,7 @@ class Keeping(Protocol):
 
     path: str | None
 
-    def leaving(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, Any]]) -> bool:
+    def leaving(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, Any]]) -> bool:
         """Attempts are about to be sent to a node, each with its job's id; False when they must not leave yet."""
 
     def identified(self, job: bytes, value: Any) -> None:
@@ -49,7 +49,7 @@ class NoFile:
 
     path: str | None = None
 
-    def leaving(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, Any]]) -> bool:
+    def leaving(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, Any]]) -> bool:
         """Nothing keeps them."""
         return True
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import os
-import secrets
 import threading
 import time
 from collections import deque
@@ -23,6 +22,8 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from dispytw.client.bodies import store_body
+from dispytw.client.compaction import Compaction
 from dispytw.client.ids import packed_id
 from dispytw.client.logins import login_entry
 from dispytw.client.recoverlog import RecoverLog, create_log, framed
@@ -44,7 +45,7 @@ from dispytw.wire.records import outcome_bodies
 log = Logger()
 
 #: Seconds for which outcomes and deliveries are gathered, and between two tries when the disk is full.
-GATHERING = 0.05
+GATHERING = 0.025
 AGAIN = 1.0
 
 
@@ -100,19 +101,20 @@ class RecoverFile:
         self._writing: _Gathered | None = None
         self._timer: Any = None
         self._stored: dict[bytes, list[str]] = {}
+        self._compaction = Compaction(log)
         self._told = False
         self._over = False
         self._then: Callable[[], Any] | None = None
 
     # Before something leaves.
-    def leaving(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, Any]]) -> bool:
+    def leaving(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, Any]]) -> bool:
         """See Keeping."""
         frames = []
         key = (place.node, place.host, place.port)
         if key not in self._places:
             frames.append(framed(node_entry(place, login_entry(place.login))))
         numbered = [(attempt, value if type(value) is int else None) for attempt, value in jobs]
-        frames.append(framed(sent_entry(place.node, incarnation, time.time(), numbered)))
+        frames.append(framed(sent_entry(place.node, given, time.time(), numbered)))
         if not self._appended(frames):
             return False
         self._places.add(key)
@@ -157,7 +159,7 @@ class RecoverFile:
     def delivered(self, job: bytes) -> None:
         """See Keeping."""
         self._deliveries.append(job)
-        if not self._posted:
+        if self._timer is None and not self._posted:  # else a write is to come, and looks for what has been delivered by then
             self._posted = True
             try:
                 self._post(self._write_soon)
@@ -219,8 +221,17 @@ class RecoverFile:
         self._delete_bodies(writing.delivered)
         for waiting in writing.waiting:
             waiting.callback(None)
+        if self._compaction.due and not self._over:
+            self._compact()
         if self._gathered.ended or self._gathered.waiting or self._deliveries:
             self._write_soon()
+
+    def _compact(self) -> None:
+        def failed(failure: Any) -> None:
+            if not self._over:
+                log.failure("the recover file {path} could not be written anew, and stays as it is", failure, path=self.path)
+
+        self._in_thread(self._compaction.write).addErrback(failed)
 
     # Large bodies have files of their own, which are deleted when their job has been delivered.
     async def _entry(self, job: bytes, node: bytes | None, outcome: Outcome) -> list[Any]:
@@ -280,30 +291,19 @@ def _is_large(body: Body) -> bool:
     return isinstance(body, Inline) and body.size > INLINE_LIMIT
 
 
-def store_body(directory: str, data: bytes) -> Stored:
-    """Write a body to a file of its own, in a directory that is made at need.
-
-    :raises OSError: when there is no room for it.
-    """
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    path = os.path.join(directory, secrets.token_hex(8))
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(data)
-    except OSError:
-        if os.path.exists(path):
-            os.unlink(path)
-        raise
-    return Stored(path, len(data))
-
-
-def begin_file(name: Any, owned: Owned, bridge: Any, say: Callable[[str], None]) -> RecoverFile:
+def begin_file(
+    name: Any, owned: Owned, credentials: Iterable[Any], bridge: Any, say: Callable[[str], None]
+) -> RecoverFile:
     """The file of a new cluster.
 
     :param name: what the program calls it, or None.
+    :param credentials: what will have to be written down.
     :param bridge: to the reactor.
     :raises RecoverFileError: when it cannot be made.
+    :raises TypeError: when a credential cannot be written down.
     """
+    for credential in credentials:
+        framed(login_entry(credential))
     wanted = os.path.abspath(name or time.strftime("_dispy_%Y%m%d%H%M%S"))
     made = create_log(wanted)
     if name is not None and made.path != wanted:

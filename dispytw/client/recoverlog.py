@@ -44,12 +44,12 @@ def framed(record: Any) -> bytes:
     return _FRAME.pack(len(packed), zlib.crc32(packed)) + packed
 
 
-def replay(file: BinaryIO, take: Callable[[Any], None]) -> int:
-    """Give every whole record after the first line to ``take``; returns where the last of them ends."""
+def replay(file: BinaryIO, take: Callable[[Any], None], upto: int | None = None) -> int:
+    """Give every whole record after the first line, and before ``upto``, to ``take``; returns where the last of them ends."""
     end = file.tell()
-    size = os.fstat(file.fileno()).st_size
+    size = os.fstat(file.fileno()).st_size if upto is None else upto
     while True:
-        head = file.read(_FRAME.size)
+        head = file.read(_FRAME.size) if end < size else b""
         if len(head) < _FRAME.size:
             return end
         length, crc = _FRAME.unpack(head)
@@ -96,6 +96,28 @@ class RecoverLog:
                 raise
             self._size += len(data)
 
+    @property
+    def size(self) -> int:
+        """Bytes that are whole."""
+        return self._size
+
+    def replace_by(self, fresh: RecoverLog, whole: int) -> None:
+        """Put another file in this one's place, which says the same as the first ``whole`` bytes of this one.
+
+        :raises OSError: when what was appended since then finds no room there, or this log is closed.
+        """
+        with self._writing:
+            if self._descriptor < 0:
+                raise OSError(errno.EBADF, "the log is closed")
+            while whole < self._size:
+                chunk = os.pread(self._descriptor, min(self._size - whole, 1 << 20), whole)
+                fresh.append(chunk)
+                whole += len(chunk)
+            os.rename(fresh.path, self.path)
+            self._descriptor, fresh._descriptor = fresh._descriptor, self._descriptor
+            self._size = fresh._size
+        fresh.close()
+
     def close(self) -> None:
         """Give the lock up and leave the file where it is."""
         with self._writing:
@@ -106,10 +128,11 @@ class RecoverLog:
         with self._writing:
             if self._descriptor >= 0:
                 shutil.rmtree(self.bodies, ignore_errors=True)
-                try:
-                    os.unlink(self.path)
-                except FileNotFoundError:
-                    pass  # its user was faster
+                for path in (self.path, f"{self.path}.new"):
+                    try:
+                        os.unlink(path)
+                    except FileNotFoundError:
+                        pass  # its user was faster; and only who is killed while a file is written anew leaves two
                 self.close_copy()
 
     def close_copy(self) -> None:
@@ -142,20 +165,32 @@ def create_log(path: str) -> RecoverLog:
     for number in range(1, _MOST_NAMES):
         name = path if number == 1 else f"{path}-{number}"
         try:
-            descriptor = os.open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            log = RecoverLog(name, locked_file(name, os.O_EXCL), 0)
         except FileExistsError:
             continue
         except OSError as error:
             raise _cannot_be_made(name, error) from error
-        log = RecoverLog(name, descriptor, 0)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log.append(MAGIC)
         except OSError as error:
             log.remove()
             raise _cannot_be_made(name, error) from error
         return log
     raise _cannot_be_made(path, OSError(errno.EEXIST, "too many of this name"))
+
+
+def locked_file(path: str, how: int) -> int:
+    """A descriptor of a new file of this user's alone, to append to.
+
+    :param how: O_EXCL if there must be none yet, O_TRUNC if what there is does not count.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | how, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _cannot_be_made(path: str, error: OSError) -> RecoverFileError:

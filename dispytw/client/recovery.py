@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from dispytw.client import speech
+from dispytw.client.bodies import stored_body
 from dispytw.client.engine import engine
 from dispytw.client.fetching import Fetcher, Means
 from dispytw.client.ids import opened_id
@@ -20,7 +21,7 @@ from dispytw.client.job import DispyJob
 from dispytw.client.recoverfile import reopened_file
 from dispytw.client.recoverlog import framed, reopen_log
 from dispytw.client.remains import LeftJob, Owned, Remains, delivered_entry
-from dispytw.errors import PayloadError, RecoverFileBusyError, RecoverFileError, RecoverFileMissingError, StreamError
+from dispytw.errors import PayloadError, RecoverFileBusyError, RecoverFileError, RecoverFileMissingError
 from dispytw.values import CANCELLED, Body, Inline, Outcome, Stored
 from dispytw.wire.payload import open_result
 from dispytw.wire.records import outcome_bodies
@@ -83,7 +84,7 @@ class _Left:
 
     def __init__(self, recover_file: Any) -> None:
         path = os.path.abspath(recover_file)
-        self._remains = Remains(lambda name: _stored(f"{path}.bodies", name))
+        self._remains = Remains(functools.partial(stored_body, f"{path}.bodies"))
         self._log = reopen_log(path, self._remains.take)
 
     def __enter__(self) -> _Left:
@@ -177,14 +178,6 @@ def _id(left: LeftJob) -> Any:
     except PayloadError as error:
         speech.LOGGER.warning("the id of a job cannot be opened here, it gets its number %s: %s", left.number, error)
         return left.number
-
-
-def _stored(directory: str, name: bytes) -> Body:
-    path = os.path.join(directory, os.path.basename(os.fsdecode(name)))
-    try:
-        return Stored(path, os.path.getsize(path))
-    except OSError as error:
-        raise StreamError(f"{path} is not there: {error}") from None
 
 
 def _in_memory(outcome: Outcome) -> Outcome:

@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 
 from dispytw.errors import WireError
-from dispytw.values import Attempt, Body, Outcome
-from dispytw.wire.records import attempt_from, outcome_from, outcome_record
+from dispytw.values import Attempt, Body, Outcome, Stored
+from dispytw.wire.records import attempt_from, outcome_bodies, outcome_from, outcome_record
 
 COMPUTATION, NODE, SENT, IDENTIFIED, ENDED, DELIVERED = "computation", "node", "sent", "id", "ended", "delivered"
 
@@ -71,9 +71,22 @@ class LeftJob:
     given_id: tuple[str, Any] | None = None
     attempt: Attempt | None = None
     node: bytes | None = None
-    incarnation: int = 0
+    given: tuple[int, int] = (0, 0)
     sent: float | None = None
     outcome: Outcome | None = None
+
+    def entries(self) -> list[list[Any]]:
+        """Records that say as much."""
+        told = []
+        if self.attempt is not None and self.node is not None:
+            told.append(sent_entry(self.node, self.given, self.sent or 0.0, [(self.attempt, self.number)]))
+        if self.given_id is not None:
+            told.append(id_entry(self.uid, *self.given_id))
+        if self.outcome is not None:
+            stored = [body.path for body in outcome_bodies(self.outcome) if isinstance(body, Stored)]
+            names = {path: path.rpartition("/")[2].encode() for path in stored}
+            told.append(ended_entry(self.uid, self.node, self.outcome, names))
+        return told
 
 
 # Records.
@@ -87,9 +100,9 @@ def node_entry(place: Place, login: list[Any]) -> list[Any]:
     return [NODE, place.node, place.host, place.port, login, place.private]
 
 
-def sent_entry(node: bytes, incarnation: int, wall: float, jobs: Iterable[tuple[Attempt, int | None]]) -> list[Any]:
+def sent_entry(node: bytes, given: tuple[int, int], wall: float, jobs: Iterable[tuple[Attempt, int | None]]) -> list[Any]:
     """Attempts are about to leave, each with the number that counts as its job's id."""
-    return [SENT, node, incarnation, wall, [[attempt.job, attempt.number, number] for attempt, number in jobs]]
+    return [SENT, node, *given, wall, [[attempt.job, attempt.number, number] for attempt, number in jobs]]
 
 
 def id_entry(job: bytes, form: str, value: Any) -> list[Any]:
@@ -147,12 +160,12 @@ class Remains:
     def _node(self, node: bytes, host: str, port: int, login: list[Any], private: bool) -> None:
         self.places.setdefault(node, []).append(Place(node, host, port, login, private))
 
-    def _sent(self, node: bytes, incarnation: int, wall: float, jobs: list[Any]) -> None:
+    def _sent(self, node: bytes, incarnation: int, generation: int, wall: float, jobs: list[Any]) -> None:
         for record in jobs:
             attempt = attempt_from(record)
             job = self._job(attempt.job)
             if job is not None:
-                job.attempt, job.number, job.node, job.incarnation, job.sent = attempt, record[2], node, incarnation, wall
+                job.attempt, job.number, job.node, job.given, job.sent = attempt, record[2], node, (incarnation, generation), wall
 
     def _identified(self, uid: bytes, form: str, value: Any) -> None:
         job = self._job(uid)
@@ -178,6 +191,14 @@ class Remains:
         if uid in self._delivered:
             return None
         return self.jobs.setdefault(uid, LeftJob(uid))
+
+    def entries(self) -> list[list[Any]]:
+        """Records that say the same, and nothing of what was delivered."""
+        told = [] if self.owned is None else [computation_entry(self.owned)]
+        told += [node_entry(place, place.login) for places in self.places.values() for place in places]
+        for job in self.jobs.values():
+            told += job.entries()
+        return told
 
     @property
     def unfinished(self) -> list[LeftJob]:

@@ -64,6 +64,7 @@ class _Enrolled:
     note: str
     reminder: Any = None
     refusals: dict[bytes, str] = attrs.field(factory=dict)
+    led: dict[bytes, Target] = attrs.field(factory=dict)
 
 
 Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
@@ -331,12 +332,18 @@ class Session:
         target = self._target(cluster, node)
         place = Place(node, target.address.host, target.address.port, target.credential, target.private)
         jobs = [(attempt, self._jobs[attempt.job][2]) for attempt in attempts]
-        return self._still(cluster).end.jobs_leave(place, self.ledger.nodes[node].incarnation, jobs)
+        entry = self.ledger.nodes[node]
+        given = entry.incarnation, entry.preparations[cluster].generation
+        return self._still(cluster).end.jobs_leave(place, given, jobs)
 
     def _target(self, cluster: bytes, node: bytes) -> Target:
         """What led a cluster to a node, an entry of its own rather than another cluster's."""
-        mine = self._enrolled[cluster].targets
-        return next((each for each in (*mine, *self._dialers) if self._dialers[each].node == node), mine[0])
+        enrolled = self._enrolled[cluster]
+        dialer = self._dialers.get(enrolled.led[node]) if node in enrolled.led else None
+        if dialer is None or dialer.node != node:
+            mine = enrolled.targets
+            enrolled.led[node] = next((each for each in (*mine, *self._dialers) if self._dialers[each].node == node), mine[0])
+        return enrolled.led[node]
 
     def kept(self) -> Deferred[Any] | None:
         """See Customer."""

@@ -154,9 +154,9 @@ class View:
         if self._callback is not None:
             self._threads.call_back(self._callback, job, lambda: self._called(job))
 
-    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, DispyJob]]) -> bool:
+    def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, DispyJob]]) -> bool:
         """See ClusterEnd."""
-        return self.file.leaving(place, incarnation, [(attempt, job.id) for attempt, job in jobs])
+        return self.file.leaving(place, given, [(attempt, job.id) for attempt, job in jobs])
 
     def kept(self) -> Deferred[None] | None:
         """See ClusterEnd."""

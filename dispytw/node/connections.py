@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from dispytw.errors import VersionError, WireError
 from dispytw.node.steward import Steward
-from dispytw.node.takeover import taken_over
 from dispytw.values import Attempt, Body, NodeFacts, Outcome
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
@@ -20,6 +20,7 @@ from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
     attempts_with,
+    beliefs_from,
     body_from,
     computation_from,
     outcome_record,
@@ -83,15 +84,22 @@ class ConnectionFromScheduler(StreamingLink):
 
     # What the scheduler asks.
     @ask.Introduce.responder
-    def introduce(self, version: str, python: list[int], name: str, heartbeat: float) -> dict[str, Any]:
+    def introduce(self, version: str, python: list[int], name: str, heartbeat: float) -> Deferred[dict[str, Any]]:
         if _major(version) != _major(self._facts.version):
             error = VersionError(f"this node runs dispytw {self._facts.version}, the client {version}: install the same on both")
             log.warn("refused {name} at {host}: {error}", name=name, host=self.peer_host, error=error)
             raise error
         first = self._heartbeats is None
         self._beat(min(max(heartbeat, 0.05), 600.0))
-        if first:
-            self._steward.attached(self.client, name, self)
+        attached = self._steward.attached(self.client, name, self) if first else succeed(None)
+        return attached.addCallbacks(lambda _: self._said_of_us(), self._unreadable)
+
+    @staticmethod
+    def _unreadable(failure: Any) -> Failure:
+        log.failure("what is owed cannot be read", failure)
+        return Failure(WireError(f"the node cannot read what it owes: {failure.value}"))
+
+    def _said_of_us(self) -> dict[str, Any]:
         facts = self._facts
         return {
             "incarnation": facts.incarnation,
@@ -111,12 +119,18 @@ class ConnectionFromScheduler(StreamingLink):
 
     @ask.Reconcile.responder
     def reconcile(self, attempts: list[Any]) -> dict[str, Any]:
-        asked = attempts_with(attempts, int)
-        words, ready = self._steward.reconcile(self.client, asked)
+        words, ready = self._steward.reconcile(self.client, beliefs_from(attempts))
         return {
             "attempts": [[attempt.job, attempt.number, word] for attempt, word in words],
             "computations": [[uid, generation] for uid, generation in ready],
         }
+
+    @ask.TakeOver.responder
+    def take_over(self, computation: bytes, token: bytes) -> Deferred[dict[str, Any]]:
+        if self._heartbeats is None:
+            raise WireError("a client that has not introduced itself cannot take anything over")
+        taken = self._steward.take_over(self.client, computation, token)
+        return taken.addCallbacks(lambda known: {"known": int(known)}, self._unreadable)
 
     @ask.OpenComputation.responder
     def open_computation(self, computation: list[Any]) -> dict[str, Any]:
@@ -135,14 +149,6 @@ class ConnectionFromScheduler(StreamingLink):
         refused = self._steward.run_jobs(self.client, computation, generation, taken)
         return {"refused": [[attempt.job, attempt.number, reason] for attempt, reason in refused]}
 
-    @ask.TakeOver.responder
-    def take_over(self, computation: bytes, token: bytes) -> dict[str, Any]:
-        if self._heartbeats is None:
-            raise WireError("a client that has not introduced itself can take nothing over")
-        known = taken_over(self._steward.bench, self.client, computation, token)
-        self._steward.do(())  # the bench waits for other moments than before
-        return {"known": int(known)}
-
     @ask.CancelJobs.responder
     def cancel_jobs(self, attempts: list[Any]) -> dict[str, Any]:
         self._steward.cancel_jobs(self.client, [attempt_from(record) for record in attempts])
@@ -159,23 +165,23 @@ class ConnectionFromScheduler(StreamingLink):
 
     # What the steward tells.
     def send_body(self, body: Body) -> Deferred[bytes]:
-        """See `dispytw.node.neighbours.ClientLink`."""
+        """See `dispytw.node.telling.ClientLink`."""
         return self.streams.send(body)
 
     def tell_ready(self, computation: bytes, generation: int) -> Deferred[Any]:
-        """See `dispytw.node.neighbours.ClientLink`."""
+        """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.ComputationReady, computation=computation, generation=generation)
 
     def tell_failed(self, computation: bytes, generation: int, text: str) -> Deferred[Any]:
-        """See `dispytw.node.neighbours.ClientLink`."""
+        """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.ComputationFailed, computation=computation, generation=generation, text=text[-30_000:])
 
     def tell_started(self, jobs: Sequence[tuple[Attempt, float]]) -> Deferred[Any]:
-        """See `dispytw.node.neighbours.ClientLink`."""
+        """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.JobsStarted, jobs=[[attempt.job, attempt.number, wall] for attempt, wall in jobs])
 
     def tell_ended(self, jobs: Sequence[tuple[Attempt, Outcome]], streams: dict[str, bytes]) -> list[Deferred[list[Attempt]]]:
-        """See `dispytw.node.neighbours.ClientLink`; more than fits one box goes in several."""
+        """See `dispytw.node.telling.ClientLink`; more than fits one box goes in several."""
         told = []
         for batch in _batches(jobs):
             records = [[attempt.job, attempt.number, outcome_record(outcome, streams)] for attempt, outcome in batch]
@@ -184,11 +190,11 @@ class ConnectionFromScheduler(StreamingLink):
         return told
 
     def tell_given_back(self, attempts: Sequence[Attempt]) -> Deferred[Any]:
-        """See `dispytw.node.neighbours.ClientLink`."""
+        """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.JobsGivenBack, jobs=[[attempt.job, attempt.number] for attempt in attempts])
 
     def tell_freed(self) -> Deferred[Any]:
-        """See `dispytw.node.neighbours.ClientLink`."""
+        """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.NodeFreed)
 
 

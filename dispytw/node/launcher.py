@@ -15,11 +15,13 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from dispytw.errors import RefusedError, UnknownComputationError
+from dispytw.node.adoption import Orphan, Papers, Remains
 from dispytw.node.leftovers import sweep_leftovers
 from dispytw.node.supervision import LauncherEvents, SupervisorLife
 from dispytw.node.supervisorlink import SUPERVISOR
-from dispytw.values import Attempt, Body, Computation
-from dispytw.wire.frames import Cancel, Recall, Setup, Start
+from dispytw.values import Attempt, Body
+from dispytw.wire import spool
+from dispytw.wire.frames import Cancel, Ended, Recall, Setup, Start
 
 __all__ = ["Launcher", "LauncherEvents", "sweep_leftovers"]
 
@@ -33,59 +35,94 @@ class Launcher:
 
     :param reactor: Waker, IReactorProcess and IReactorUNIX.
     :param run_dir: existing directory of mode 0700 for sockets, logs and records; swept by `sweep_leftovers` before.
+    :param spool_dir: existing directory for bodies above `values.INLINE_LIMIT` of outcomes (whoever has taken care of such a file deletes
+        it), and for what outlives a supervisor.
     :param facts: names that jobs can read, beside dispy_node_ip_addr.
     :param events: whom to tell.
     :param width: how many jobs of one computation may run at the same time.
     :param grace: seconds between the steps of a cancel (SIGINT, SIGTERM, SIGKILL).
+    :param lease: seconds for which supervisors go on without a daemon.
     :param command: the supervisor's program and first arguments.
     """
 
     reactor: Any
     run_dir: str
+    spool_dir: str
     facts: dict[str, str]
     events: LauncherEvents
     width: int = 1
     grace: float = 2.0
+    lease: float = 3600.0
     command: Sequence[str] = SUPERVISOR
     _lives: dict[bytes, SupervisorLife] = attrs.field(factory=dict)
-    _launches: int = 0
+    _remains: dict[str, tuple[bytes, Remains]] = attrs.field(factory=dict)
     _stopping: bool = False
     _waiting: list[Deferred[None]] = attrs.field(factory=list)
 
-    @property
-    def out_dir(self) -> str:
-        """Where bodies above `values.INLINE_LIMIT` of outcomes are; whoever has taken care of such a file deletes it."""
-        return os.path.join(self.run_dir, "out")
+    def launch(self, papers: Papers, bundle_path: str, work_dir: str, ip_addr: str) -> None:
+        """Start a computation's supervisor and let it run setup().
 
-    def launch(self, computation: Computation, bundle_path: str, work_dir: str, ip_addr: str) -> None:
-        """Start the computation's supervisor and let it run setup().
-
+        :param papers: which computation, for whom, as which generation.
         :param bundle_path: the packed code.
         :param work_dir: the computation's directory, laid out; jobs run there.
         :param ip_addr: the node's address as the client sees it.
         :raises RefusedError: when it has one already, or the node is ending.
         """
+        computation = papers.computation
         if self._stopping:
             raise RefusedError("the node is ending")
         if computation.uid in self._lives:
             raise RefusedError(f"the last supervisor of {computation.name} is still there")
         facts = {**self.facts, "dispy_node_ip_addr": ip_addr}
+        name = f"{computation.uid.hex()[:8]}-{papers.generation:x}"
+        left = os.path.join(self.spool_dir, name) + spool.ENDING
         setup = Setup(
             bundle=bundle_path,
             cwd=work_dir,
             program=computation.program,
             facts=facts,
-            out=self.out_dir,
+            out=self.spool_dir,
             grace=self.grace,
+            lease=self.lease,
+            spool=left,
             width=self.width,
             isolation=computation.isolation,
             max_jobs_per_worker=computation.max_jobs_per_worker,
         )
-        self._launches += 1
-        base = os.path.join(self.run_dir, f"{computation.uid.hex()[:8]}-{self._launches}")
-        life = SupervisorLife(self.reactor, computation, setup, base, self.events, self._gone, self.command)
-        self._lives[computation.uid] = life
-        life.launch()
+        self._begin(name, papers, setup).launch()
+
+    def _begin(self, name: str, papers: Papers, setup: Setup | None) -> SupervisorLife:
+        base, left = os.path.join(self.run_dir, name), os.path.join(self.spool_dir, name)
+        life = SupervisorLife(self.reactor, papers, setup, base, left, self.events, self._gone, self.command)
+        self._lives[papers.computation.uid] = life
+        return life
+
+    def adopt(self, orphan: Orphan) -> None:
+        """Take over a supervisor that has outlived its daemon. What it runs and owes is in ``orphan``, and is not told again."""
+        self._begin(orphan.name, orphan.papers, None).adopt(orphan)
+
+    def remains(self, name: str, papers: Papers) -> list[Ended]:
+        """The outcomes that a supervisor has left in a file, which stays until they are kept.
+
+        :param name: of its files, without their endings.
+        """
+        remains = Remains.found(os.path.join(self.spool_dir, name))
+        if remains.attempts:
+            self._remains[name] = papers.computation.uid, remains
+        return remains.outcomes
+
+    def kept(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        """These outcomes are kept where they will be found again: their supervisor need not keep them."""
+        if computation in self._lives:
+            self._lives[computation].kept(attempts)
+        for name, (whose, remains) in list(self._remains.items()):
+            if whose == computation and remains.forget(attempts):
+                del self._remains[name]
+
+    def change_hands(self, computation: bytes, client: bytes, name: str) -> None:
+        """The computation is this client's from now on."""
+        if computation in self._lives:
+            self._lives[computation].change_hands(client, name)
 
     def start(self, computation: bytes, attempts: Iterable[tuple[Attempt, Body]]) -> None:
         """Run these attempts now, or as soon as setup() has ended; each ends in `job_ended`, or with its supervisor.
@@ -147,6 +184,8 @@ class Launcher:
 
     def _gone(self, life: SupervisorLife) -> None:
         del self._lives[life.uid]
+        for ended in self.remains(os.path.basename(life.left), life.papers):
+            self.events.job_ended(life.uid, ended.attempt, ended.outcome)
         if not self._lives and self._stopping:
             self.reactor.callLater(0, self._all_gone)  # after the last supervisor_ended
 

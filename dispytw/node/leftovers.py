@@ -107,15 +107,16 @@ def kill(pid: int) -> None:
         pass
 
 
-def sweep_leftovers(run_dir: str, log: Logger) -> int:
-    """End what an earlier incarnation of this node left: its supervisors, all that they started, and their files.
+def sweep_leftovers(run_dir: str, log: Logger, spared: Collection[str] = ()) -> int:
+    """End what an earlier incarnation of this node left and nobody takes over: supervisors, all that they started, and their files.
 
     Called before the node listens; waits up to five seconds for the processes to be gone.
 
-    :param run_dir: the directory given to `Launcher`; everything in it is removed.
+    :param run_dir: the directory given to `Launcher`; everything else in it is removed.
+    :param spared: supervisors that are taken over, by the path of their files without an ending.
     :returns: how many processes were ended.
     """
-    records = list(_records(run_dir))
+    records = list(_records(run_dir, spared))
     ended: set[int] = set()
     deadline = time.monotonic() + _LIMIT
     while living := _living(records):
@@ -128,13 +129,13 @@ def sweep_leftovers(run_dir: str, log: Logger) -> int:
         time.sleep(0.01)  # nothing runs yet that could be kept waiting
     if ended:
         log.info("ended {count} processes that an earlier run of this node left", count=len(ended))
-    _empty(run_dir)
+    _empty(run_dir, spared)
     return len(ended)
 
 
-def _records(run_dir: str) -> Iterator[Record]:
+def _records(run_dir: str, spared: Collection[str]) -> Iterator[Record]:
     for name in os.listdir(run_dir):
-        if name.endswith(".pid"):
+        if name.endswith(".pid") and os.path.join(run_dir, name[:-4]) not in spared:
             record = Record.read(os.path.join(run_dir, name))
             if record is not None:
                 yield record
@@ -147,8 +148,10 @@ def _living(records: list[Record]) -> set[int]:
     return recorded.union(carriers({record.computation for record in records}))
 
 
-def _empty(run_dir: str) -> None:
+def _empty(run_dir: str, spared: Collection[str]) -> None:
     for entry in os.scandir(run_dir):
+        if os.path.splitext(entry.path)[0] in spared:
+            continue
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
         else:

@@ -11,9 +11,11 @@ from dispytw.values import Attempt, Computation, Outcome
 
 @attrs.frozen
 class Launch:
-    """Lay the computation's files out and start its supervisor."""
+    """Lay the computation's files out and start its supervisor, of this generation, for this client."""
 
     computation: Computation
+    client: bytes
+    generation: int
 
 
 @attrs.frozen
@@ -33,7 +35,7 @@ class Stop:
 
 
 @attrs.frozen
-class Recall:
+class GetBack:
     """Get at most so many attempts back from the computation's supervisor that have not started."""
 
     computation: bytes
@@ -55,11 +57,45 @@ class Remove:
 
 
 @attrs.frozen
-class Forget:
-    """The outcome has arrived where it belongs: delete its files."""
+class Owed:
+    """An outcome, and to whom it is owed: the client whose computation it is, or who shows its token."""
 
     attempt: Attempt
+    client: bytes
+    computation: bytes
+    token: bytes
     outcome: Outcome
+
+
+@attrs.frozen
+class Keep:
+    """Keep the outcome on the disk; then its supervisor may forget it."""
+
+    owed: Owed
+
+
+@attrs.frozen
+class Forget:
+    """The outcome has arrived where it belongs: it need not be kept any more, by nobody here; delete its files."""
+
+    attempt: Attempt
+    computation: bytes
+    outcome: Outcome
+
+
+@attrs.frozen
+class BringBack:
+    """Outcomes owed to the client are on the disk only: bring them back."""
+
+    client: bytes
+
+
+@attrs.frozen
+class Reassign:
+    """What the disk holds of the computation is owed to this client now: write that down, and bring it back."""
+
+    computation: bytes
+    client: bytes
 
 
 @attrs.frozen
@@ -118,10 +154,13 @@ Order = Union[
     Launch,
     Start,
     Stop,
-    Recall,
+    GetBack,
     End,
     Remove,
+    Keep,
     Forget,
+    BringBack,
+    Reassign,
     TellReady,
     TellFailed,
     TellStarted,

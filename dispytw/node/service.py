@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
 import time
 from typing import Any
@@ -17,9 +16,12 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from dispytw.errors import StateDirError
+from dispytw.node.adoption import Orphan, find_orphans, find_remains
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.hardening import hide_process
+from dispytw.node.journal import Journal
+from dispytw.node.keeper import RETENTION, Keeper
 from dispytw.node.launcher import Launcher, sweep_leftovers
 from dispytw.node.statedir import StateDir
 from dispytw.node.steward import Steward
@@ -51,6 +53,9 @@ class NodeConfig:
     :param announce_fd: descriptor on which one line, host and port, is written when the node listens; or None.
     :param end_with_stdin: whether the node ends when its standard input does.
     :param zombie_interval: seconds for which jobs of a silent client go on.
+    :param lease: seconds for which supervisors go on without a daemon.
+    :param retention: seconds for which outcomes are kept that nobody fetches.
+    :param survives_power_loss: whether what is kept survives the end of the machine too.
     """
 
     host: str
@@ -62,6 +67,9 @@ class NodeConfig:
     announce_fd: int | None = None
     end_with_stdin: bool = False
     zombie_interval: float = 3600.0
+    lease: float = 3600.0
+    retention: float = RETENTION
+    survives_power_loss: bool = False
 
 
 class NodeService(Service):
@@ -78,7 +86,7 @@ class NodeService(Service):
         self._stdin: _EndOfInput | None = None
 
     def startService(self) -> None:
-        """Open the state directory, end what an earlier incarnation left, then listen.
+        """Open the state directory, take over what an earlier incarnation left or end it, then listen.
 
         :raises CannotServe: when the state directory or the port is taken.
         """
@@ -88,12 +96,14 @@ class NodeService(Service):
             self._state = StateDir.open(self._config.state_dir, self._config.port)
         except StateDirError as error:
             raise CannotServe(str(error)) from None
-        sweep_leftovers(self._state.run, log)
+        orphans = find_orphans(self._state.run, self._state.spool, log)
+        sweep_leftovers(self._state.run, log, {os.path.join(self._state.run, orphan.name) for orphan in orphans})
         self._furnish()
+        self._inherit(orphans)
         try:
             self._listening = self._reactor.listenTCP(self._config.port, self._door.listening(), interface=self._config.host)
         except CannotListenError as error:
-            self._state.close()
+            self._close()
             raise CannotServe(f"port {self._config.port} on {self._config.host} is taken: {error.socketError}") from None
         self._reactor.callWhenRunning(self._announce)  # not before: until then a SIGTERM would kill this process
 
@@ -110,21 +120,48 @@ class NodeService(Service):
             pid=os.getpid(),
         )
         self._workspace = Workspace(state)
+        self._journal = Journal(state.journal, self._reactor.callFromThread, config.survives_power_loss)
+        self._keeper = Keeper(self._journal, self._reactor, self._workspace.has_room, config.retention)
         bench = Bench(self._facts, config.zombie_interval)
         pool = self._reactor.getThreadPool()
         self._steward = Steward(
             bench,
             self._workspace,
+            self._keeper,
             self._reactor,
             time.monotonic,
             in_thread=lambda function, *args: deferToThreadPool(self._reactor, pool, function, *args),
         )
         facts = {"dispy_node_name": config.name}
-        self._launcher = Launcher(self._reactor, state.run, facts, self._steward, width=config.cpus)
+        self._launcher = Launcher(
+            self._reactor, state.run, state.spool, facts, self._steward, width=config.cpus, lease=config.lease
+        )
         self._steward.launcher = self._launcher
         self._door = DoorwayServerFactory(
             self._reactor, credential=config.credential, uid=state.uid, role="node", build_link=self._build_link
         )
+
+    def _inherit(self, orphans: list[Orphan]) -> None:
+        """Take over what an earlier incarnation left; what nobody owns goes."""
+        steward, spool = self._steward, self._state.spool
+        for orphan in orphans:
+            assert orphan.standing is not None
+            self._launcher.adopt(orphan)
+            steward.adopt(orphan.papers, orphan.runs, orphan.owed, orphan.standing.closing)
+        adopted = {orphan.name for orphan in orphans}
+        for name, papers in find_remains(spool).items():
+            if name not in adopted:
+                steward.inherit(papers, self._launcher.remains(name, papers))
+        steward.retain(self._journal.owners())
+        if orphans:
+            log.info("{count} supervisors have outlived an earlier daemon and go on", count=len(orphans))
+        self._workspace.tidy(
+            [orphan.papers.computation.uid for orphan in orphans],
+            steward.inherited_args(),
+            self._journal.attempts() | steward.bench.attempts(),
+            find_remains(spool),
+        )
+        self._keeper.look_for_old()
 
     def _build_link(self, peer: Peer) -> ConnectionFromScheduler:
         link = ConnectionFromScheduler(
@@ -150,7 +187,7 @@ class NodeService(Service):
             os.close(self._config.announce_fd)
 
     def stopService(self) -> Deferred[None]:
-        """Take nothing new, cancel what runs, tell it, end the supervisors."""
+        """Take nothing new, cancel what runs, tell it, end the supervisors; what nobody acknowledges stays in the journal."""
         super().stopService()
         if not hasattr(self, "_listening"):
             return succeed(None)
@@ -165,7 +202,11 @@ class NodeService(Service):
     def _say_goodbye(self) -> Deferred[Any]:
         told: Deferred[Any] = self._steward.stop()
         told.addTimeout(TELLING, self._reactor, onTimeoutCancel=lambda *_: None)
+        told.addCallback(lambda _: self._keep_the_rest())
         return told.addCallback(lambda _: self._hang_up())
+
+    def _keep_the_rest(self) -> Deferred[Any]:
+        return self._keeper.flush().addTimeout(TELLING, self._reactor, onTimeoutCancel=lambda *_: None)
 
     def _hang_up(self) -> Deferred[Any]:
         for link in list(self._links):
@@ -178,10 +219,13 @@ class NodeService(Service):
             link.abort()
 
     def _closed(self, result: Any) -> Any:
-        # Outcomes that nobody has fetched are lost with the daemon that owed them.
-        shutil.rmtree(self._launcher.out_dir, ignore_errors=True)
-        self._state.close()
+        self._close()
         return result
+
+    def _close(self) -> None:
+        self._keeper.stop()
+        self._journal.close()
+        self._state.close()
 
 
 class _EndOfInput:

@@ -1,7 +1,8 @@
 """The node's state directory: who it is, which incarnation this is, and where everything lies. One daemon at a time.
 
-Directories: ``run`` (sockets, logs, outcomes of supervisors), ``store`` (files by digest), ``work`` (one directory a computation),
-``inbox`` (streams that came in). Mode 0700, held by flock for as long as the daemon lives.
+Directories: ``run`` (sockets, logs and records of supervisors), ``spool`` (what outlives them: long bodies of outcomes, and
+outcomes that nobody has kept), ``store`` (files by digest), ``work`` (one directory a computation), ``inbox`` (streams that came in).
+The file ``journal`` holds what is owed. Mode 0700, held by flock for as long as the daemon lives.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import attrs
 
 from dispytw.errors import StateDirError
 
-_PLACES = ("run", "store", "work", "inbox")
+_PLACES = ("run", "spool", "store", "work", "inbox")
 
 
 def default_path(port: int, environ: Mapping[str, str] = os.environ) -> str:
@@ -68,6 +69,16 @@ class StateDir:
     def run(self) -> str:
         """Where supervisors live."""
         return os.path.join(self.path, "run")
+
+    @property
+    def spool(self) -> str:
+        """Where outcomes lie that are owed."""
+        return os.path.join(self.path, "spool")
+
+    @property
+    def journal(self) -> str:
+        """The file that holds what is owed."""
+        return os.path.join(self.path, "journal")
 
     @property
     def store(self) -> str:

@@ -1,52 +1,34 @@
 """The hands of a node: carries out what the bench orders, and brings it what supervisors and clients do.
 
-The steward decides nothing. It knows a link for each client that is connected, keeps the arguments of attempts until they are
-handed over, gathers what is told in one reactor turn into one batch for each client, and wakes the bench when time has passed.
+The steward decides nothing. It keeps the arguments of attempts until they are handed over, and wakes the bench when time has passed. What
+it tells clients goes through the `dispytw.node.telling.Teller`, what is kept on the disk through the `dispytw.node.keeper.Keeper`.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import attrs
-from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred, maybeDeferred
-from twisted.internet.error import ConnectionClosed
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from dispytw.errors import NodeHeldError, StreamError
+from dispytw.errors import NodeHeldError
 from dispytw.node import orders as o
+from dispytw.node.adoption import Papers
 from dispytw.node.bench import Bench
-from dispytw.node.neighbours import ClientLink, Files, LaidOut, Launches
-from dispytw.values import INLINE_LIMIT, TERMINATED, Attempt, Body, Computation, Outcome, Stored
+from dispytw.node.keeper import Keeper
+from dispytw.node.neighbours import Files, LaidOut, Launches
+from dispytw.node.telling import ClientLink, Teller
+from dispytw.values import Attempt, Body, Computation, Outcome, Stored
 from dispytw.wire.clock import Waker
+from dispytw.wire.frames import Ended, Runs
 from dispytw.wire.records import outcome_bodies
 
 log = Logger()
 
 #: Characters of a failed setup's traceback that are logged; the client gets more.
 LOGGED = 4000
-#: Seconds after which a start is told if the job has not ended by then: nobody needs to hear both of a short one.
-SHOWN_AFTER = 0.01
-
-
-@attrs.define
-class _Outbox:
-    """What is to be told: starts, each with its wall time and when it is due, and ends."""
-
-    started: dict[Attempt, tuple[float, float]] = attrs.field(factory=dict)
-    ended: list[tuple[Attempt, Outcome]] = attrs.field(factory=list)
-
-
-    def due(self, now: float) -> list[tuple[Attempt, float]]:
-        """Take the starts that are to be told now: of those whose jobs have not ended meanwhile."""
-        taken = [(attempt, wall) for attempt, (wall, due) in self.started.items() if due <= now]
-        for attempt, _ in taken:
-            del self.started[attempt]
-        return taken
 
 
 class Steward:
@@ -54,6 +36,7 @@ class Steward:
 
     :param bench: the mind.
     :param files: the workspace.
+    :param keeper: keeps outcomes on the disk.
     :param clock: wakes us.
     :param now: monotonic seconds.
     :param in_thread: calls a function that waits for the disk, outside the reactor thread.
@@ -63,42 +46,64 @@ class Steward:
         self,
         bench: Bench,
         files: Files,
+        keeper: Keeper,
         clock: Waker,
         now: Callable[[], float],
         in_thread: Callable[..., Deferred[Any]] = maybeDeferred,
     ) -> None:
         self.bench = bench
         self.launcher: Launches = _NoLauncher()
+        self.keeper = keeper
         self._files = files
         self._clock = clock
         self._now = now
         self._in_thread = in_thread
         self._disk = DeferredLock()
-        self._links: dict[bytes, ClientLink] = {}
+        self._teller = Teller(clock, now, self._acknowledged)
         self._bodies: dict[Attempt, Body] = {}
         self._args: dict[Attempt, Body] = {}
-        self._outboxes: defaultdict[bytes, _Outbox] = defaultdict(_Outbox)
-        self._flushing: Any = None
-        self._showing: Any = None
         self._timer: Any = None
         self._told: Deferred[None] | None = None
+        keeper.events = self
 
     # Clients.
-    def attached(self, client: bytes, name: str, link: ClientLink) -> None:
-        """A client's link is open and introduced; it replaces an older one."""
-        older = self._links.get(client)
-        self._links[client] = link
-        self._outboxes.pop(client, None)
-        if older is not None and older is not link:
-            older.drop("a newer link of the same client replaces it")
-        self.do(self.bench.connected(client, name))
+    def attached(self, client: bytes, name: str, link: ClientLink) -> Deferred[None]:
+        """A client's link is open and introduced; it replaces an older one.
+
+        :returns: fires when everything that is owed to it is at hand.
+        """
+        self._teller.attached(client, link)
+        return self._brought_back(self.bench.connected(client, name))
 
     def detached(self, client: bytes, link: ClientLink) -> None:
         """A client's link is gone."""
-        if self._links.get(client) is link:
-            del self._links[client]
-            self._outboxes.pop(client, None)
+        if self._teller.detached(client, link):
             self.do(self.bench.disconnected(client, self._now()))
+
+    def take_over(self, client: bytes, computation: bytes, token: bytes) -> Deferred[bool]:
+        """A client shows the token of a computation whose own client is gone; fires with whether anything of it is here.
+
+        :raises RefusedError: the token is another one, or its client is there.
+        """
+        orders, known = self.bench.taken_over(client, computation, token)
+        if known:
+            log.info("{name} recovers computation {computation}", name=self.bench.name_of(client), computation=computation.hex()[:8])
+        return self._brought_back(orders).addCallback(lambda _: known)
+
+    def _brought_back(self, orders: list[o.Order]) -> Deferred[None]:
+        """Carry out orders, of which one at most takes its time: outcomes come back from the disk."""
+        done: Deferred[None] = succeed(None)
+        for order in orders:
+            if isinstance(order, o.BringBack):
+                done = self.keeper.recall(order.client).addCallback(self._recalled)
+            elif isinstance(order, o.Reassign):
+                self.launcher.change_hands(order.computation, order.client, self.bench.name_of(order.client))
+                done = self.keeper.reassign(order.computation, order.client).addCallback(self._recalled)
+        self.do(())
+        return done
+
+    def _recalled(self, owed: list[o.Owed]) -> None:
+        self.do(self.bench.recalled(owed, self._now()))
 
     def open_computation(self, client: bytes, computation: Computation) -> list[bytes]:
         """The digests that are missing here.
@@ -123,6 +128,7 @@ class Steward:
         self, client: bytes, computation: bytes, generation: int, jobs: Sequence[tuple[Attempt, Body]]
     ) -> list[tuple[Attempt, str]]:
         """Take attempts; those refused, with reasons."""
+        self.keeper.look_for_room()
         orders, refused = self.bench.offered(client, computation, generation, [attempt for attempt, _ in jobs])
         self._bodies.update(jobs)
         self.do(orders)
@@ -138,15 +144,60 @@ class Steward:
 
     def recall_jobs(self, client: bytes, computation: bytes, most: int) -> None:
         """Give attempts back that have not started."""
-        self.do(self.bench.recalled(client, computation, most))
+        self.do(self.bench.asked_back(client, computation, most))
 
     def reconcile(
-        self, client: bytes, attempts: Iterable[tuple[Attempt, int]]
+        self, client: bytes, attempts: Iterable[tuple[Attempt, int, int]]
     ) -> tuple[list[tuple[Attempt, str]], list[tuple[bytes, int]]]:
         """A word for each attempt, and the computations that are ready."""
         orders, words, ready = self.bench.reconciled(client, attempts)
         self.do(orders)
         return words, ready
+
+    def _acknowledged(self, attempts: Iterable[Attempt]) -> None:
+        self.do([order for attempt in attempts for order in self.bench.acknowledged(attempt)])
+
+    # What an earlier incarnation has left.
+    def adopt(self, papers: Papers, runs: Sequence[Runs], owed: Sequence[Ended], closing: bool) -> None:
+        """A supervisor has outlived its daemon, and is ours now, with what it runs and what it owes."""
+        adopted = (papers.client, papers.name, papers.computation, papers.generation)
+        self.do(self.bench.adopted(*adopted, self._now(), closing))
+        self.do(self.bench.handed_over(papers.computation.uid, [(each.attempt, each.started) for each in runs]))
+        self._args.update((each.attempt, each.args) for each in runs if each.args is not None)
+        self.inherit(papers, owed)
+
+    def inherit(self, papers: Papers, owed: Iterable[Ended]) -> None:
+        """A supervisor has left outcomes that nobody has kept."""
+        computation = papers.computation
+        found = [o.Owed(each.attempt, papers.client, computation.uid, computation.token, each.outcome) for each in owed]
+        self.do(self.bench.recalled(found, self._now(), False, papers.name))
+
+    def retain(self, kept: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+        """Outcomes of these computations are on the disk: each with its client, computation and token."""
+        for client, computation, token in kept:
+            self.do(self.bench.retained(client, computation, token))
+
+    def inherited_args(self) -> list[str]:
+        """The files of arguments of attempts that have been adopted."""
+        return [body.path for body in self._args.values() if isinstance(body, Stored)]
+
+    # What becomes of outcomes on the disk.
+    def outcomes_kept(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        """They are kept: their supervisor may forget them."""
+        self.launcher.kept(computation, attempts)
+        self.do(self.bench.kept(attempts))
+
+    def disk_has_room(self, has_room: bool) -> None:
+        """Outcomes can be kept, or not any more."""
+        self.do(self.bench.disk_has_room(has_room))
+
+    def outcomes_expired(self, attempts: Sequence[Attempt]) -> None:
+        """Nobody has fetched them in time."""
+        self._files.remove_bodies(attempts)
+
+    def clients_involved(self) -> list[bytes]:
+        """Whose outcomes are not too old, however long they have been there."""
+        return self.bench.clients()
 
     # What the launcher's supervisors do.
     def supervisor_ready(self, computation: bytes) -> None:
@@ -163,8 +214,11 @@ class Steward:
         self.do(self.bench.started(attempt, started))
 
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
-        """A job has ended."""
-        self.do(self.bench.ended(computation, attempt, outcome))
+        """A job has ended. A supervisor that tells what is known already has not heard that it is kept."""
+        orders = self.bench.ended(computation, attempt, outcome)
+        self.do(orders)
+        if not orders and not self.keeper.is_busy_with(attempt):
+            self.launcher.kept(computation, [attempt])
 
     def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
         """A supervisor has given up attempts that had not started."""
@@ -172,8 +226,10 @@ class Steward:
         self.do(self.bench.given_back(computation, attempts))
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
-        """A supervisor is gone."""
-        self.do(self.bench.supervisor_ended(computation, text))
+        """A supervisor is gone, and with it whatever its jobs had begun to write."""
+        orders = self.bench.supervisor_ended(computation, text)
+        self._files.remove_bodies(order.owed.attempt for order in orders if isinstance(order, o.Keep))
+        self.do(orders)
 
     # Carrying out.
     def do(self, orders: Iterable[o.Order]) -> None:
@@ -204,23 +260,19 @@ class Steward:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._told = Deferred()
-        for call in (self._flushing, self._showing):
-            if call is not None:
-                call.cancel()
-        self._showing = None
-        self._flush()
+        self._teller.flush_now()
         self.do(())
         return self._told.addCallback(lambda _: self._disk.run(lambda: None))
 
     def _launch(self, order: o.Launch) -> None:
         computation = order.computation
-        client = self.bench.holder
-        link = self._links.get(client) if client is not None else None
+        link = self._teller.links.get(order.client)
         host = link.local_host if link is not None else ""
+        papers = Papers(computation, order.client, self.bench.name_of(order.client), order.generation)
 
         def laid_out(places: LaidOut) -> None:
             if self.bench.launching(computation.uid):
-                self.launcher.launch(computation, places.bundle_path, places.work_dir, host)
+                self.launcher.launch(papers, places.bundle_path, places.work_dir, host)
             else:
                 self.do(self.bench.supervisor_ended(computation.uid, "closed before it was launched"))
 
@@ -244,7 +296,7 @@ class Steward:
     def _stop(self, order: o.Stop) -> None:
         self.launcher.cancel(order.computation, order.attempt)
 
-    def _recall(self, order: o.Recall) -> None:
+    def _get_back(self, order: o.GetBack) -> None:
         self.launcher.recall(order.computation, order.most)
 
     def _end(self, order: o.End) -> None:
@@ -256,7 +308,11 @@ class Steward:
 
         self._on_disk(self._files.remove, order.computation).addErrback(failed)
 
+    def _keep(self, order: o.Keep) -> None:
+        self.keeper.keep(order.owed)
+
     def _forget(self, order: o.Forget) -> None:
+        self.keeper.forget(order.attempt, order.computation)
         self._delete(outcome_bodies(order.outcome))
 
     @staticmethod
@@ -268,91 +324,16 @@ class Steward:
                 except FileNotFoundError:
                     pass
 
-    def _tell_ready(self, order: o.TellReady) -> None:
-        self._tell(order.client, lambda link: link.tell_ready(order.computation, order.generation))
-
-    def _tell_failed(self, order: o.TellFailed) -> None:
-        self._tell(order.client, lambda link: link.tell_failed(order.computation, order.generation, order.text))
-
-    def _tell_given_back(self, order: o.TellGivenBack) -> None:
-        self._tell(order.client, lambda link: link.tell_given_back(order.attempts))
-
-    def _tell_freed(self, order: o.TellFreed) -> None:
-        self._tell(order.client, lambda link: link.tell_freed())
-
-    def _tell(self, client: bytes, say: Callable[[ClientLink], Deferred[Any]]) -> None:
-        link = self._links.get(client)
-        if link is not None:
-            say(link).addErrback(self._unexpected, link)
+    def _tell(self, order: o.TellReady | o.TellFailed | o.TellGivenBack | o.TellFreed) -> None:
+        self._teller.tell(order)
 
     def _tell_started(self, order: o.TellStarted) -> None:
-        self._outboxes[order.client].started[order.attempt] = (order.started, self._now() + SHOWN_AFTER)
-        self._show_soon()
+        self._teller.tell_started(order)
 
     def _tell_ended(self, order: o.TellEnded) -> None:
         if order.attempt in self._args:
             self._delete([self._args.pop(order.attempt)])
-        outbox = self._outboxes[order.client]
-        outbox.started.pop(order.attempt, None)
-        outbox.ended.append((order.attempt, order.outcome))
-        if self._flushing is None:
-            self._flushing = self._clock.callLater(0, self._flush)
-
-    def _show_soon(self) -> None:
-        if self._showing is None:
-            self._showing = self._clock.callLater(SHOWN_AFTER, self._show)
-
-    def _show(self) -> None:
-        self._showing = None
-        if self._flushing is None:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._flushing = None
-        outboxes, self._outboxes = self._outboxes, defaultdict(_Outbox)
-        for client, outbox in outboxes.items():
-            link = self._links.get(client)
-            if link is None:
-                continue
-            started = outbox.due(math.inf if self._told else self._now())
-            if started:
-                link.tell_started(started).addErrback(self._unexpected, link)
-            if outbox.started:
-                self._outboxes[client].started = outbox.started
-                self._show_soon()
-            small = [pair for pair in outbox.ended if not any(map(_is_large, outcome_bodies(pair[1])))]
-            self._tell_outcomes(link, small, {})
-            for attempt, outcome in outbox.ended:
-                if any(map(_is_large, outcome_bodies(outcome))):
-                    ensureDeferred(self._tell_large(link, attempt, outcome)).addErrback(self._unexpected, link)
-
-    def _tell_outcomes(self, link: ClientLink, jobs: list[tuple[Attempt, Outcome]], streams: dict[str, bytes]) -> None:
-        def acknowledged(attempts: list[Attempt]) -> None:
-            for attempt in attempts:
-                self.do(self.bench.acknowledged(attempt))
-
-        for told in link.tell_ended(jobs, streams):
-            told.addCallback(acknowledged).addErrback(self._unexpected, link)
-
-    async def _tell_large(self, link: ClientLink, attempt: Attempt, outcome: Outcome) -> None:
-        streams: dict[str, bytes] = {}
-        try:
-            for body in outcome_bodies(outcome):
-                if isinstance(body, Stored):
-                    streams[body.path] = await link.send_body(body)
-        except StreamError as error:
-            text = f"the result could not be sent: {error}"
-            outcome = Outcome(TERMINATED, None, exception=text, started=outcome.started, ended=outcome.ended, reason=text)
-        self._tell_outcomes(link, [(attempt, outcome)], streams)
-
-    def _unexpected(self, failure: Any, link: ClientLink) -> None:
-        if not failure.check(ConnectionClosed):
-            log.failure("a tell failed in a way that its command does not know", failure)
-            link.drop("a tell failed")
-
-
-def _is_large(body: Body) -> bool:
-    return isinstance(body, Stored) or body.size > INLINE_LIMIT
+        self._teller.tell_ended(order)
 
 
 class _NoLauncher:
@@ -366,14 +347,15 @@ _CARRY_OUT: dict[type, Callable[[Steward, Any], None]] = {
     o.Launch: Steward._launch,
     o.Start: Steward._start,
     o.Stop: Steward._stop,
-    o.Recall: Steward._recall,
+    o.GetBack: Steward._get_back,
     o.End: Steward._end,
     o.Remove: Steward._remove,
+    o.Keep: Steward._keep,
     o.Forget: Steward._forget,
-    o.TellReady: Steward._tell_ready,
-    o.TellFailed: Steward._tell_failed,
+    o.TellReady: Steward._tell,
+    o.TellFailed: Steward._tell,
     o.TellStarted: Steward._tell_started,
     o.TellEnded: Steward._tell_ended,
-    o.TellGivenBack: Steward._tell_given_back,
-    o.TellFreed: Steward._tell_freed,
+    o.TellGivenBack: Steward._tell,
+    o.TellFreed: Steward._tell,
 }

@@ -1,9 +1,11 @@
 """One supervisor's life, seen from the daemon, from its launch until nothing of it is left.
 
     starting  --it listens, we connect-->  setting up  --Ready-->  serving  --Close-->  closing  --its process ends-->  sweeping  -->  gone
+                                           an orphan  --adopted--->
 
 Every stage but *serving* and *closing* has a time limit; a death, a kill or a refused setup leads from anywhere to *sweeping*. *Gone* is
-reached once: the process has been reaped, the connection has been read to its end, and no process carries the computation's mark.
+reached once: the process has been reaped (of an adopted one, which is no child of ours, it is seen that it does not live any more), the
+connection has been read to its end, and no process carries the computation's mark.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dispytw.errors import WireError
+from dispytw.node.adoption import PAPERS, Orphan, Papers
 from dispytw.node.leftovers import Record, born, kill, kill_carriers
-from dispytw.node.supervisorlink import SUPERVISOR, ConnectionToSupervisor, connect, spawn
+from dispytw.node.supervisorlink import SUPERVISOR, ConnectionToSupervisor, connect, spawn, take_over
 from dispytw.values import Attempt, Computation, Outcome
-from dispytw.wire.frames import Close, Ended, Frame, GivenBack, Ready, Setup, SetupFailed, Started
+from dispytw.wire.frames import Close, Ended, Frame, GivenBack, Kept, Ready, Setup, SetupFailed, Standing, Started
 
 #: Seconds in which a new interpreter must come to listen.
 START_LIMIT = 60.0
@@ -30,6 +33,8 @@ END_LIMIT = 10.0
 _SWEEP_AGAIN = 0.02
 _LOG_TAIL = 4096
 _ENDINGS = (".sock", ".log", ".pid")
+#: Attempts in one `Kept`.
+_MOST_KEPT = 10_000
 
 
 class LauncherEvents(Protocol):
@@ -59,18 +64,20 @@ class SupervisorLife:
     """One launch of one supervisor.
 
     :param reactor: Waker, IReactorProcess and IReactorUNIX.
-    :param computation: what it will run.
-    :param setup: the first frame it is told.
+    :param papers: what it runs, and for whom.
+    :param setup: the first frame it is told; None for one that is adopted.
     :param base: path of its files, without their endings.
+    :param left: the same for what outlives it: papers, and outcomes that nobody has kept.
     :param events: whom to tell.
     :param gone: called with this object just before `LauncherEvents.supervisor_ended`.
     :param command: the program and its first arguments.
     """
 
     reactor: Any
-    computation: Computation
-    setup: Setup
+    papers: Papers
+    setup: Setup | None
     base: str
+    left: str
     events: LauncherEvents
     gone: Callable[[SupervisorLife], None]
     command: Sequence[str] = SUPERVISOR
@@ -84,22 +91,41 @@ class SupervisorLife:
     _swept: bool = False
     _told: bool = False
     _limit: Any = None
+    _born: str = ""
     _log = Logger()
 
     @property
     def uid(self) -> bytes:
         """The computation's uid."""
-        return self.computation.uid
+        return self.papers.computation.uid
+
+    @property
+    def computation(self) -> Computation:
+        """What it runs."""
+        return self.papers.computation
 
     def launch(self) -> None:
         """Start the process; if that fails it is told like every other end."""
         self._allow(START_LIMIT, f"its supervisor did not start within {START_LIMIT:g} s")
         try:
+            self.papers.write(self.left + PAPERS)
             Record(self.uid).write(self.base + ".pid")
             self.pid = spawn(self.reactor, self, self.command, self.base, self.uid)
             Record(self.uid, self.pid, born(self.pid)).write(self.base + ".pid")
         except OSError as error:
             self.reactor.callLater(0, self.process_exited, f"could not be started: {error}")
+
+    def adopt(self, orphan: Orphan) -> None:
+        """Take over one that lives; it is no child of ours. What it may have said meanwhile is told a little later."""
+        assert orphan.standing is not None
+        self.pid, self._born = orphan.record.pid, orphan.record.born
+        self._answered, self._asked_to_end = True, orphan.standing.closing
+        take_over(self.reactor, orphan.connection, self, orphan.decoder)
+        self.reactor.callLater(0, self._catch_up, orphan.later)
+
+    def _catch_up(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            self.received(frame)
 
     def send(self, frames: Sequence[Frame]) -> None:
         """Say this, at once or as soon as the connection stands; nothing is said to a supervisor that was asked to end."""
@@ -115,6 +141,12 @@ class SupervisorLife:
         self.send([Close(run_cleanup)])
         self._asked_to_end = True
 
+    def kept(self, attempts: Sequence[Attempt]) -> None:
+        """These outcomes are kept: the supervisor may forget them, also one that was asked to end."""
+        if self._connection is not None:
+            step = _MOST_KEPT
+            self._connection.send([Kept(tuple(attempts[at : at + step])) for at in range(0, len(attempts), step)])
+
     def kill(self) -> None:
         """End the supervisor and its jobs at once."""
         self._asked_to_end = True
@@ -129,6 +161,8 @@ class SupervisorLife:
         """The connection stands: tell the supervisor who it is."""
         self._connecting = False
         self._connection = connection
+        if self.setup is None:
+            return
         connection.send([self.setup, *self._unsent])
         self._unsent.clear()
         limit = self.computation.setup_timeout
@@ -147,10 +181,11 @@ class SupervisorLife:
             self.events.jobs_given_back(self.uid, frame.attempts)
         elif isinstance(frame, Ready) and not self._answered:
             self._answer(None)
+            self._rewrite(attrs.evolve(self.papers, is_ready=True))
             self.events.supervisor_ready(self.uid)
         elif isinstance(frame, SetupFailed):
             self._fail(frame.text)
-        else:
+        elif not isinstance(frame, Standing):
             raise WireError(f"a supervisor that says {type(frame).__name__}")
 
     def disconnected(self) -> None:
@@ -158,7 +193,16 @@ class SupervisorLife:
         self._connection = None
         if self._exit is None:
             self._allow(END_LIMIT, "")
+        if self._born:
+            self._look_whether_dead()
         self._look_whether_gone()
+
+    def _look_whether_dead(self) -> None:
+        """Nobody tells us of the end of a process that is no child of ours."""
+        if born(self.pid) == self._born:
+            self.reactor.callLater(_SWEEP_AGAIN, self._look_whether_dead)
+        else:
+            self.process_exited("" if self._asked_to_end else "has died")
 
     def process_exited(self, how: str) -> None:
         """The process has been reaped; ``how`` is empty if it ended with status 0."""
@@ -187,6 +231,17 @@ class SupervisorLife:
         if self._connection is not None:
             self._connection.abort()
         self._look_whether_gone()
+
+    def change_hands(self, client: bytes, name: str) -> None:
+        """It works for this client from now on; a later daemon has to know."""
+        self._rewrite(attrs.evolve(self.papers, client=client, name=name))
+
+    def _rewrite(self, papers: Papers) -> None:
+        self.papers = papers
+        try:
+            self.papers.write(self.left + PAPERS)
+        except OSError as error:
+            self._log.warn("supervisor {pid} will end with this daemon: {error}", pid=self.pid, error=error)
 
     def _answer(self, seconds: float | None) -> None:
         self._answered = True

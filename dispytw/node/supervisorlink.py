@@ -97,6 +97,16 @@ def connect(reactor: Any, path: str, supervision: Supervision) -> Deferred[Any]:
     return _connect(reactor, short, supervision).addBoth(close)
 
 
+def take_over(reactor: Any, connection: socket.socket, supervision: Supervision, decoder: Decoder) -> None:
+    """Give the reactor a connection that stands already.
+
+    :param decoder: what has heard its bytes so far.
+    """
+    connections = _Connections(supervision, decoder)
+    reactor.adoptStreamConnection(connection.fileno(), socket.AF_UNIX, connections)
+    connection.close()  # the reactor has its own copy
+
+
 def _connect(reactor: Any, address: str, supervision: Supervision) -> Deferred[Any]:
     connecting: Deferred[Any] = UNIXClientEndpoint(reactor, address).connect(_Connections(supervision))
     return connecting
@@ -126,9 +136,10 @@ def _how(reason: BaseException | None) -> str:
 class _Connections(Factory):
     noisy = False
     supervision: Supervision
+    decoder: Decoder | None = None
 
     def buildProtocol(self, addr: object) -> ConnectionToSupervisor:
-        return ConnectionToSupervisor(self.supervision)
+        return ConnectionToSupervisor(self.supervision, decoder=self.decoder or Decoder())
 
 
 @attrs.define(eq=False)

@@ -42,6 +42,9 @@ class Options(usage.Options):
         ["cafile", None, None, "file with a private authority's certificates: others must show one of its, not the same"],
         ["state-dir", None, None, "directory for what the node must remember"],
         ["zombie-interval", None, 60.0, "minutes for which jobs of a silent client go on", float],
+        ["lease", None, 60.0, "minutes for which computations go on when this daemon is killed", float],
+        ["retention", None, 7.0, "days for which results are kept that nobody fetches", float],
+        ["durability", None, "normal", "what is kept survives the death of any process (normal), or of the machine (full)"],
         ["announce-fd", None, None, "descriptor on which 'host port' is written once the node listens", _number],
     ]
     optFlags: list[list[Any]] = [
@@ -67,6 +70,10 @@ class Options(usage.Options):
             raise usage.UsageError(f"--cpus leaves no slot: there are {cores} cores")
         if not self["zombie-interval"] > 0:
             raise usage.UsageError("--zombie-interval must be a number of minutes above 0")
+        if not self["lease"] >= 0 or not self["retention"] >= 0:
+            raise usage.UsageError("--lease and --retention must not be negative")
+        if self["durability"] not in ("normal", "full"):
+            raise usage.UsageError("--durability is normal or full")
 
 
 _NAMES = {"help", "version", *(str(option[0]) for option in (*Options.optParameters, *Options.optFlags))}
@@ -107,6 +114,9 @@ def makeService(options: Options) -> IService:
         announce_fd=options["announce-fd"],
         end_with_stdin=bool(options["end-with-stdin"]),
         zombie_interval=options["zombie-interval"] * 60,
+        lease=options["lease"] * 60,
+        retention=options["retention"] * 24 * 3600,
+        survives_power_loss=options["durability"] == "full",
     )
     return build_service(config, reactor)  # type: ignore[return-value, unused-ignore]
 

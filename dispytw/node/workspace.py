@@ -9,14 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
 from dispytw.errors import StreamError
 from dispytw.node.statedir import StateDir
-from dispytw.values import Body, Computation, File, Stored
+from dispytw.values import Attempt, Body, Computation, File, Stored
 from dispytw.wire.paths import join_under
+
+#: Bytes that must be free for jobs to be taken.
+RESERVE = 1024 * 1024
 
 _FICLONE = 0x40049409
 
@@ -37,11 +40,39 @@ class Workspace:
 
     def __init__(self, state: StateDir) -> None:
         self._state = state
-        _empty(state.work)
-        _empty(state.inbox)
-        for name in os.listdir(state.store):
+
+    def tidy(
+        self,
+        computations: Collection[bytes] = (),
+        args: Collection[str] = (),
+        owed: Collection[Attempt] = (),
+        supervisors: Collection[str] = (),
+    ) -> None:
+        """Delete what an earlier incarnation left and nobody owns any more.
+
+        :param computations: those that are still here.
+        :param args: files of arguments of attempts that are still here.
+        :param owed: attempts whose outcomes are still here, or to come.
+        :param supervisors: names of what supervisors have left in the spool.
+        """
+        _empty(self._state.work, {uid.hex() for uid in computations})
+        _empty(self._state.inbox, {os.path.basename(path) for path in args})
+        kept = {_body_name(attempt) for attempt in owed}.union(supervisors)
+        _empty(self._state.spool, {name for name in os.listdir(self._state.spool) if name.partition(".")[0] in kept})
+        for name in os.listdir(self._state.store):
             if name.endswith(".part"):
-                os.unlink(os.path.join(state.store, name))
+                os.unlink(os.path.join(self._state.store, name))
+
+    def has_room(self) -> bool:
+        """Whether there is room for what jobs may write, and for their outcomes."""
+        free = os.statvfs(self._state.path)
+        return free.f_bavail * free.f_frsize >= RESERVE
+
+    def remove_bodies(self, attempts: Iterable[Attempt]) -> None:
+        """Delete what attempts left whose outcomes name no files, or whose outcomes nobody wants any more."""
+        for attempt in attempts:
+            for kind in ("result", "stdout", "stderr"):
+                _remove(os.path.join(self._state.spool, f"{_body_name(attempt)}.{kind}"))
 
     def _stored(self, digest: bytes) -> str:
         return os.path.join(self._state.store, digest.hex())
@@ -83,8 +114,13 @@ def _copy(source: str, place: str, mode: int) -> None:
         os.fchmod(given.fileno(), mode | 0o400)
 
 
-def _empty(directory: str) -> None:
-    for name in os.listdir(directory):
+def _body_name(attempt: Attempt) -> str:
+    """How the worker names the files of an outcome, but for their endings."""
+    return f"{attempt.job.hex()}-{attempt.number}"
+
+
+def _empty(directory: str, kept: Collection[str] = ()) -> None:
+    for name in sorted(set(os.listdir(directory)).difference(kept)):
         _remove(os.path.join(directory, name))
 
 

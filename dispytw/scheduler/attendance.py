@@ -67,7 +67,7 @@ class Attendance:
             orders = self._begin_anew(node)
         node.name, node.cpus = facts.name, facts.cpus
         self._changed(node)
-        return [*orders, Reconcile(node.uid, tuple((job.attempt, job.incarnation) for job in node.jobs.values()))]
+        return [*orders, Reconcile(node.uid, tuple(job.belief for job in node.jobs.values()))]
 
     @staticmethod
     def _begin_anew(node: NodeEntry) -> list[Order]:

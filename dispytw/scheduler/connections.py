@@ -155,14 +155,14 @@ class ConnectionFromNode(StreamingLink):
         self.drop("it has been silent for five heartbeats")
 
     # What the dispatcher wants.
-    def reconcile(self, attempts: Sequence[tuple[Attempt, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
+    def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
 
         def answered(answer: dict[str, Any]) -> tuple[list[tuple[Attempt, str]], dict[bytes, int]]:
             words = attempts_with(answer["attempts"], str)
             return words, dict(answer["computations"])
 
-        records = [[attempt.job, attempt.number, incarnation] for attempt, incarnation in attempts]
+        records = [[attempt.job, attempt.number, *given] for attempt, *given in attempts]
         return self.ask(ask.Reconcile, attempts=records).addCallback(answered)
 
     def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:

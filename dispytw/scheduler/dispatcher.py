@@ -30,7 +30,7 @@ _MOST_ROUNDS = 4
 class NodeLink(Protocol):
     """What the dispatcher needs of a link to a node. Deferreds fail with the errors of the commands, or `ConnectionClosed`."""
 
-    def reconcile(self, attempts: Sequence[tuple[Attempt, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
+    def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
         """What the node knows of the attempts and of others, and which computations are ready there."""
 
     def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:

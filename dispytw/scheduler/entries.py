@@ -48,6 +48,7 @@ class JobEntry:
     number: int = 0
     node: bytes | None = None
     incarnation: int = 0
+    generation: int = 0
     cancelled: bool = False
     losses: tuple[str, ...] = ()
 
@@ -55,6 +56,11 @@ class JobEntry:
     def attempt(self) -> Attempt:
         """The current attempt."""
         return Attempt(self.uid, self.number)
+
+    @property
+    def belief(self) -> tuple[Attempt, int, int]:
+        """The current attempt, with the incarnation and the generation that it was given to."""
+        return self.attempt, self.incarnation, self.generation
 
 
 @attrs.define(eq=False)

@@ -22,7 +22,9 @@ from dispytw.values import CANCELLED, Attempt, Outcome
 NO_SLOT = "no free slot"
 #: Reason of a refusal that says the node will soon be gone.
 STOPPING = "the node is being stopped"
-#: Seconds for which a node that said either gets nothing new.
+#: Reason of a refusal that says the node could not keep an outcome.
+NO_ROOM = "no room on the disk"
+#: Seconds for which a node that said one of these gets nothing new.
 BARRED = 1.0
 
 NEVER_SENT = "never sent"
@@ -89,7 +91,7 @@ class Ledger(Attendance):
             return self._dispatched()
         entry = self.nodes[node]
         orders = self._never_started(job)
-        if reason in (NO_SLOT, STOPPING):
+        if reason in (NO_SLOT, STOPPING, NO_ROOM):
             entry.barred_until = now + BARRED
             self._changed(entry)
         return orders + self._dispatched()
@@ -244,6 +246,7 @@ class Ledger(Attendance):
         node.jobs[job.uid] = job
         preparation = node.preparations[cluster.uid]
         preparation.busy += 1
+        job.generation = preparation.generation
         assert preparation.state is PreparationState.READY
         self._changed(node)
         return Assign(node_uid, cluster.uid, preparation.generation, job.attempt)

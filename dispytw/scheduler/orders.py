@@ -62,10 +62,10 @@ class Withdraw:
 
 @attrs.frozen
 class Reconcile:
-    """Ask the node about these attempts, each with the incarnation it was given to; answer with `reconciled`."""
+    """Ask the node about these attempts, each with the incarnation and the generation it was given to; answer with `reconciled`."""
 
     node: bytes
-    attempts: tuple[tuple[Attempt, int], ...]
+    attempts: tuple[tuple[Attempt, int, int], ...]
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ runs. Everything may be said twice: ids are made by the sender, and a duplicate 
 hear from me. The node answers with what it is: name, slots, incarnation. Then `Reconcile`: the scheduler lists the attempts
 it believes to be on that node, the node answers for each what it knows (ended, running, handed, never started, unknown) and adds
 those that the scheduler did not name. Only now are new jobs given to that node. This happens at every connection, so there is no
-second way for a repair.
+second way for a repair. `TakeOver` comes before it when another client's computation, which is gone, is to be brought home.
 
 **A computation arrives.** `OpenComputation` describes it; the answer names the digests of the files that the node lacks. The
 scheduler streams those, and only those, and repeats `OpenComputation` until nothing is missing. The node lays the files out, starts a
@@ -31,8 +31,8 @@ slots; those that have not begun can be got back by `RecallJobs`, and the node t
 
 Modules: `arguments` (AMP types), `limits` (AMP made safe), `nodecommands` and `schedulercommands` (split by who answers),
 `streams` and `streamcommands` (bytes beyond a box), `records` (values as msgpack lists), `heartbeat`, `paths`, `greeting`,
-`credentials`, `certificates`, `verdict`, `doorway`, `dialling`, `frames`, and `payload`, the only module that pickles and which no
-daemon imports.
+`credentials`, `certificates`, `verdict`, `doorway`, `dialling`, `frames`, `spool` (what a supervisor leaves behind), and `payload`, the
+only module that pickles and which no daemon imports.
 """
 
 #: Raised whenever two builds could misunderstand each other; both ends say theirs in the greeting's first eight bytes.

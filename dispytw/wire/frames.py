@@ -1,10 +1,11 @@
 """What a node's daemon, its supervisors and their workers say to each other: length-prefixed frames on a Unix socket.
 
-The conversation: the daemon connects and says `Setup`, once; the supervisor opens the bundle, runs the user's setup() and answers `Ready`
-or `SetupFailed`. From then on the daemon says `Start` for each attempt, and `Cancel` if need be; the supervisor answers `Started` when
-the job's process exists and `Ended` when that and everything it left behind are gone. A supervisor runs as many jobs at a time as its
-*width*; the others wait, and `Recall` gets those back that have not started (`GivenBack`). `Close` asks for the end: running jobs are
-cancelled, cleanup() is run, and the closed connection is the answer.
+The conversation: the daemon connects, and the supervisor says where it stands: what it `Runs`, each outcome that no daemon has kept
+(`Ended`), and last `Standing`. To a new one the daemon says `Setup`, once; the supervisor opens the bundle, runs the user's setup() and
+answers `Ready` or `SetupFailed`. From then on the daemon says `Start` for each attempt, and `Cancel` if need be; the supervisor answers
+`Started` when the job's process exists and `Ended` when that and everything it left behind are gone. It keeps each outcome until the
+daemon says `Kept`. A supervisor runs as many jobs at a time as its *width*; the others wait, and `Recall` gets those back that have not
+started (`GivenBack`). `Close` asks for the end: running jobs are cancelled, cleanup() is run, and the closed connection is the answer.
 
 A worker says one word to its supervisor over the socket of its slot: `Returned` or `Raised`, or nothing when it died.
 
@@ -26,7 +27,6 @@ from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt
 
 #: Bytes of the longest frame: three inline bodies and a traceback, several times over.
 FRAME_LIMIT = 1024 * 1024
-
 _LENGTH = struct.Struct(">I")
 _pack = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass").pack
 _number = (int, float)
@@ -42,6 +42,8 @@ class Setup:
     :param facts: names a job can read: dispy_node_name and so on.
     :param out: directory for results and output above `values.INLINE_LIMIT`; whoever gets their paths deletes them.
     :param grace: seconds between the steps of a cancel (SIGINT, SIGTERM, SIGKILL).
+    :param lease: seconds for which the supervisor goes on without a daemon.
+    :param spool: path of the file that gets the outcomes which no daemon has kept when the supervisor ends.
     :param width: how many jobs may run at the same time; others wait here.
     :param isolation: ``job`` or ``worker``; see `values.Computation`.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced, or None.
@@ -53,6 +55,8 @@ class Setup:
     facts: dict[str, str]
     out: str
     grace: float = 2.0
+    lease: float = 3600.0
+    spool: str = ""
     width: int = 1
     isolation: str = JOB
     max_jobs_per_worker: int | None = None
@@ -126,6 +130,38 @@ class Ended:
 
 
 @attrs.frozen
+class Kept:
+    """Daemon to supervisor: these outcomes are kept elsewhere, forget them."""
+
+    attempts: tuple[Attempt, ...]
+
+
+@attrs.frozen
+class Runs:
+    """Supervisor to a daemon that has just connected: this attempt is here.
+
+    :param started: wall time at which it was given its process, None if it waits for one.
+    :param args: the file of its arguments, which the daemon deletes when it has ended.
+    """
+
+    attempt: Attempt
+    started: float | None
+    args: Stored | None
+
+
+@attrs.frozen
+class Standing:
+    """Supervisor to a daemon that has just connected, last: now you know where I stand.
+
+    :param ready: whether it has been set up.
+    :param closing: whether it is about to end, and takes nothing new.
+    """
+
+    ready: bool
+    closing: bool = False
+
+
+@attrs.frozen
 class Returned:
     """Worker to supervisor: the body began at this wall time and returned; its result as a payload."""
 
@@ -141,7 +177,8 @@ class Raised:
     exception: str
 
 
-Frame = Setup | Start | Cancel | Recall | GivenBack | Close | Ready | SetupFailed | Started | Ended | Returned | Raised
+_Said = Ready | SetupFailed | Started | Ended | GivenBack | Runs | Standing
+Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said | Returned | Raised
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -222,7 +259,7 @@ def _count(field: Any) -> int:
 
 
 def _setup(
-    bundle: Any, cwd: Any, program: Any, facts: Any, out: Any, grace: Any, width: Any, isolation: Any, most_jobs: Any
+    bundle: Any, cwd: Any, program: Any, facts: Any, out: Any, grace: Any, lease: Any, spool: Any, width: Any, isolation: Any, most: Any
 ) -> Setup:
     _expect(isinstance(facts, dict), "facts that are none")
     _expect(isolation in (JOB, WORKER), "an isolation that is none")
@@ -233,15 +270,35 @@ def _setup(
         facts={_text(name): _text(fact) for name, fact in facts.items()},
         out=_text(out),
         grace=_time(grace),
+        lease=_time(lease),
+        spool=_text(spool),
         width=_count(width),
         isolation=isolation,
-        max_jobs_per_worker=_optional(_count, most_jobs),
+        max_jobs_per_worker=_optional(_count, most),
     )
+
+
+def _packed_attempts(attempts: tuple[Attempt, ...]) -> bytes:
+    """Twenty bytes for each: cheaper than lists, and not bound by the length of one."""
+    return b"".join([attempt.job + attempt.number.to_bytes(4, "big") for attempt in attempts])
+
+
+def _unpacked_attempts(field: Any) -> tuple[Attempt, ...]:
+    _expect(isinstance(field, bytes) and len(field) % 20 == 0, "attempts that are none")
+    places = range(0, len(field), 20)
+    return tuple(Attempt(field[at : at + 16], int.from_bytes(field[at + 16 : at + 20], "big")) for at in places)
+
+
+def _stored(field: Any) -> Stored:
+    body = _body(field)
+    _expect(isinstance(body, Stored), "no file where one belongs")
+    assert isinstance(body, Stored)
+    return body
 
 
 _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Setup: lambda f: [
-        *(1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace),
+        *(1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace, f.lease, f.spool),
         *(f.width, f.isolation, f.max_jobs_per_worker),
     ],
     Start: lambda f: [2, _attempt_fields(f.attempt), _body_fields(f.args)],
@@ -252,9 +309,12 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Started: lambda f: [7, _attempt_fields(f.attempt), f.started],
     Ended: lambda f: [8, _attempt_fields(f.attempt), _outcome_fields(f.outcome)],
     Returned: lambda f: [9, f.began, _body_fields(f.result)],
-    Recall: lambda f: [21, f.most],
-    GivenBack: lambda f: [22, [_attempt_fields(attempt) for attempt in f.attempts]],
+    Recall: lambda f: [23, f.most],
+    GivenBack: lambda f: [24, _packed_attempts(f.attempts)],
     Raised: lambda f: [10, f.began, f.exception],
+    Kept: lambda f: [20, _packed_attempts(f.attempts)],
+    Runs: lambda f: [21, _attempt_fields(f.attempt), f.started, _optional(_body_fields, f.args)],
+    Standing: lambda f: [22, f.ready, f.closing],
 }
 
 _OPENERS: dict[Any, Callable[..., Frame]] = {
@@ -267,9 +327,12 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     7: lambda attempt, started: Started(_attempt(attempt), _time(started)),
     8: lambda attempt, outcome: Ended(_attempt(attempt), _outcome(outcome)),
     9: lambda began, result: Returned(_time(began), _body(result)),
-    21: lambda most: Recall(_count(most)),
-    22: lambda attempts: GivenBack(tuple(map(_attempt, attempts))),
+    23: lambda most: Recall(_count(most)),
+    24: lambda attempts: GivenBack(_unpacked_attempts(attempts)),
     10: lambda began, exception: Raised(_optional(_time, began), _text(exception)),
+    20: lambda attempts: Kept(_unpacked_attempts(attempts)),
+    21: lambda attempt, started, args: Runs(_attempt(attempt), _optional(_time, started), _optional(_stored, args)),
+    22: lambda ready, closing: Standing(bool(ready), bool(closing)),
 }
 
 
@@ -298,7 +361,7 @@ def _open(packed: bytes) -> Frame:
             unicode_errors="surrogatepass",
             max_str_len=FRAME_LIMIT,
             max_bin_len=FRAME_LIMIT,
-            max_array_len=4096,
+            max_array_len=64,
             max_map_len=1024,
             max_ext_len=0,
         )

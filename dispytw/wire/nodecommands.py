@@ -38,7 +38,7 @@ class Introduce(amp.Command):
 
 
 class Reconcile(amp.Command):
-    """The scheduler lists what it believes: attempts as [job, number, incarnation that accepted it].
+    """The scheduler lists what it believes: attempts as [job, number, incarnation, generation], the two for which it was given.
 
     Answered with the node's view: ``attempts`` as [job, number, word], a word of `dispytw.wire.records` for each one listed and for
     each one the node has of this client besides; ``computations`` as [uid, generation] of those ready to run.
@@ -48,6 +48,19 @@ class Reconcile(amp.Command):
     arguments = [(b"attempts", Records())]
     response = [(b"attempts", Records()), (b"computations", Records())]
     errors = {WireError: b"WIRE"}
+
+
+class TakeOver(amp.Command):
+    """A client shows the token of a computation whose own client is gone: its attempts and outcomes are this one's from now on.
+
+    Answered with 1 when anything of it is here, else 0; a `Reconcile` that names its attempts follows, and brings words and outcomes.
+    `RefusedError` says that the token is another one, or that the computation's client is alive.
+    """
+
+    commandName = b"TakeOver"
+    arguments = [(b"computation", Uid()), (b"token", Uid())]
+    response = [(b"known", Whole())]
+    errors = {RefusedError: b"REFUSED", WireError: b"WIRE"}
 
 
 class OpenComputation(amp.Command):
@@ -101,17 +114,3 @@ class CancelJobs(amp.Command):
     arguments = [(b"attempts", Records())]
     response = []
     errors = {WireError: b"WIRE"}
-
-
-class TakeOver(amp.Command):
-    """A client that recovers jobs (`recover_jobs`) wants what the node has of a computation whose own client is gone.
-
-    ``token`` is the computation's: only its client and its nodes know it. From the answer on its attempts and outcomes belong to the
-    client that asked, and a `Reconcile` tells it about them; ``known`` is 0 when there are none. `RefusedError` says that the token is
-    another, or that the computation's client is still connected.
-    """
-
-    commandName = b"TakeOver"
-    arguments = [(b"computation", Uid()), (b"token", Uid())]
-    response = [(b"known", Whole())]
-    errors = {RefusedError: b"REFUSED", WireError: b"WIRE"}

@@ -67,6 +67,19 @@ def attempts_with(records: Iterable[Any], form: Callable[[Any], T]) -> list[tupl
     return found
 
 
+def beliefs_from(records: Iterable[Any]) -> list[tuple[Attempt, int, int]]:
+    """Each record's attempt, with the incarnation and the generation that it was given to.
+
+    :raises WireError: for a record of another shape.
+    """
+    found = []
+    for record in records:
+        attempt = attempt_from(record)
+        _expect(len(record) == 4 and all(isinstance(each, int) for each in record[2:]), "no incarnation or generation")
+        found.append((attempt, record[2], record[3]))
+    return found
+
+
 def _expect(condition: bool, what: str) -> None:
     if not condition:
         raise WireError(f"a record with {what}")

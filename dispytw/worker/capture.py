@@ -56,6 +56,7 @@ class Capture:
         """What was captured, with a note of what was dropped; the capture is empty afterwards.
 
         :param path: file to be made when it is more than `INLINE_LIMIT` bytes.
+        :raises OSError: when that cannot be made; then nothing has been taken.
         """
         size = self.cut()
         if not size:
@@ -95,7 +96,12 @@ class Capture:
         return os.pread(self.descriptor, size, start)
 
     def _copied(self, path: str, size: int, note: bytes) -> Stored:
-        with open(path, "wb") as copy:
-            copy.writelines(self._read(start, min(1 << 20, size - start)) for start in range(0, size, 1 << 20))
-            copy.write(note)
+        try:
+            with open(path, "wb") as copy:
+                copy.writelines(self._read(start, min(1 << 20, size - start)) for start in range(0, size, 1 << 20))
+                copy.write(note)
+        except OSError:
+            if os.path.exists(path):
+                os.unlink(path)
+            raise
         return Stored(path, size + len(note))

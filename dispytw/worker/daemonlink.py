@@ -1,6 +1,7 @@
 """The daemon at the other end of the supervisor's socket: frames in, frames out, and whether it is still there.
 
-One object is one connection; a supervisor whose daemon is gone can be given another.
+One object is one connection; a supervisor whose daemon is gone can be given another. It is over when it has been read to its end, never
+before: what a daemon that is gone had handed over is still heard.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ class DaemonConnection:
             self._unsent += encode(frame)
 
     def flush(self) -> None:
-        """Write what the socket takes now."""
+        """Write what the socket takes now; what a daemon that is gone cannot hear is forgotten."""
         try:
             while self.wants_to_write:
                 del self._unsent[: self.connection.send(self._unsent)]
         except BlockingIOError:
             pass
         except OSError:
-            self._end()
+            self._unsent.clear()
 
     def drain(self, seconds: float) -> None:
         """Write everything, waiting for the socket up to so many seconds each time."""
@@ -72,9 +73,9 @@ class DaemonConnection:
         self.connection.settimeout(seconds)
         try:
             self.connection.sendall(self._unsent)
-            self._unsent.clear()
         except OSError:
-            self._end()
+            pass  # it is gone
+        self._unsent.clear()
 
     def read(self) -> None:
         """Take what has come."""

@@ -15,11 +15,11 @@ from functools import partial
 
 import attrs
 
-from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome
-from dispytw.wire.frames import Ended, Frame, Raised, Returned, Started
+from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome, Stored
+from dispytw.wire.frames import Ended, Frame, Raised, Returned, Runs, Started
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import judge
-from dispytw.worker.performer import Work, perform, stored_path
+from dispytw.worker.performer import AGAIN, Work, perform, stored_path
 from dispytw.worker.slots import Slot
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import text_of
@@ -41,15 +41,26 @@ class Job:
     work: Work
     slot: Slot
     pid: int
+    forked: float
     began: float | None
     word: Frame | None = None
     cancelled: bool = False
     wait_status: int | None = None
+    taken: dict[str, Body] = attrs.field(factory=dict)
 
     @property
     def is_dead(self) -> bool:
         """Whether its process has been reaped."""
         return self.wait_status is not None
+
+    def take(self, output: str, path: str) -> Body:
+        """What it has written to one of its outputs, once; the file at ``path`` if it is long.
+
+        :raises OSError: when there is no room for that.
+        """
+        if output not in self.taken:
+            self.taken[output] = getattr(self.slot, output).take(path)
+        return self.taken[output]
 
     def signal(self, signum: int) -> None:
         """A signal to the worker; a program shares it with its process group, as at a terminal."""
@@ -114,9 +125,15 @@ class Jobs:
         if pid == 0:
             perform(work, slot, supervisor)
         began = time.time()
-        self._running[attempt] = Job(work, slot, pid, began)
+        self._running[attempt] = Job(work, slot, pid, began, began)
         self.tell(Started(attempt, began))
         self._look_soon()
+
+    def standing(self) -> list[Runs]:
+        """What is here, for a daemon that has just connected."""
+        running = [(job.work.attempt, job.work.args, job.forked) for job in self._running.values()]
+        waiting = [(attempt, args, None) for attempt, args in self._waiting.items()]
+        return [Runs(attempt, when, args if isinstance(args, Stored) else None) for attempt, args, when in [*running, *waiting]]
 
     def cancel(self, attempt: Attempt) -> None:
         """KeyboardInterrupt, then SIGTERM, then SIGKILL; nothing for an attempt that has ended or is being cancelled."""
@@ -134,13 +151,6 @@ class Jobs:
         """Cancel every job."""
         for attempt in [*self._waiting, *self._running]:
             self.cancel(attempt)
-
-    def kill_all(self) -> None:
-        """End every running job at once, and forget what waits."""
-        self._waiting.clear()
-        for job in self._running.values():
-            job.cancelled = True
-            job.signal(signal.SIGKILL)
 
     def reap(self) -> None:
         """Look which workers have died, sweep, and tell the outcomes of those of whom nothing is left."""
@@ -173,7 +183,10 @@ class Jobs:
 
     def _end(self, job: Job) -> None:
         self._hear(job)
-        outcome = self._outcome(job)
+        try:
+            outcome = self._outcome(job)
+        except OSError as error:
+            return self._wait_for_room(job, error)
         del self._running[job.work.attempt]
         job.slot.renew()
         if job.slot.sound:
@@ -182,6 +195,11 @@ class Jobs:
             job.slot.close()
         self.tell(Ended(job.work.attempt, outcome))
         self._fill()
+
+    def _wait_for_room(self, job: Job, error: OSError) -> None:
+        """Its output does not fit on the disk: the job has not ended before it does."""
+        print(f"the output of a job cannot be stored: {error}", file=sys.stderr)
+        self.timers.after(AGAIN, self.reap)
 
     def _outcome(self, job: Job) -> Outcome:
         assert job.wait_status is not None
@@ -194,8 +212,8 @@ class Jobs:
         return Outcome(
             status=ending.status,
             result=ending.result,
-            stdout=job.slot.stdout.take(path("stdout")),
-            stderr=job.slot.stderr.take(path("stderr")),
+            stdout=job.take("stdout", path("stdout")),
+            stderr=job.take("stderr", path("stderr")),
             exception=ending.exception,
             started=job.began,
             ended=time.time(),

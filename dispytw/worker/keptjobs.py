@@ -17,14 +17,14 @@ from functools import partial
 
 import attrs
 
-from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome
-from dispytw.wire.frames import Ended, Frame, Start, Started
+from dispytw.values import CANCELLED, EMPTY, TERMINATED, Attempt, Body, Outcome, Stored
+from dispytw.wire.frames import Ended, Frame, Runs, Start, Started
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import CANCELLED_REASON, judge
 from dispytw.worker.jobs import LOOK, PATIENCE, TAIL, UNSTARTED, not_started
 from dispytw.worker.keptperformer import KeptWorker, keep_performing
 from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.performer import Namespace, stored_path
+from dispytw.worker.performer import AGAIN, Namespace, stored_path
 from dispytw.worker.timers import Timers
 
 #: Seconds of work that a worker may have waiting in its queue, and at most how many jobs that is.
@@ -40,15 +40,30 @@ class Kept:
     pid: int
     given: dict[Attempt, Body] = attrs.field(factory=dict)
     running: Attempt | None = None
+    args: Body = EMPTY
     began: float = 0.0
     cancelled: Attempt | None = None
     stopping: Attempt | None = None
     wait_status: int | None = None
+    taken: dict[str, Body] = attrs.field(factory=dict)
+
+    def take(self, output: str, path: str) -> Body:
+        """What its last job has written to one of its outputs, once; the file at ``path`` if it is long.
+
+        :raises OSError: when there is no room for that.
+        """
+        if output not in self.taken:
+            self.taken[output] = getattr(self.slot, output).take(path)
+        return self.taken[output]
 
     @property
     def load(self) -> int:
         """Jobs that it has."""
         return len(self.given) + (self.running is not None)
+
+
+def _stored(args: Body) -> Stored | None:
+    return args if isinstance(args, Stored) else None
 
 
 @attrs.define(eq=False)
@@ -99,6 +114,12 @@ class KeptJobs:
         self._share()
         return recalled
 
+    def standing(self) -> list[Runs]:
+        """What is here, for a daemon that has just connected."""
+        running = [Runs(each.running, each.began, _stored(each.args)) for each in (*self._workers, *self._dead) if each.running]
+        waiting = {**{a: args for each in self._workers for a, args in each.given.items()}, **self._waiting}
+        return [*running, *(Runs(attempt, None, _stored(args)) for attempt, args in waiting.items())]
+
     def cancel(self, attempt: Attempt) -> None:
         """KeyboardInterrupt, then SIGTERM, then SIGKILL; nothing for an attempt that has ended or is being cancelled."""
         holder = next((each for each in self._workers if each.running == attempt or attempt in each.given), None)
@@ -119,14 +140,6 @@ class KeptJobs:
         self._gather()
         for attempt in [*self._waiting, *(a for worker in self._workers for a in (*worker.given, worker.running) if a)]:
             self.cancel(attempt)
-
-    def kill_all(self) -> None:
-        """End every worker at once, and forget what waits."""
-        self._waiting.clear()
-        for worker in self._workers:
-            worker.cancelled = worker.running
-            tree.signal_group(worker.pid, signal.SIGKILL)
-            tree.kill(worker.pid)
 
     # Who gets which job.
     def _share(self) -> None:
@@ -200,7 +213,7 @@ class KeptJobs:
         self._share()
 
     def _started(self, worker: Kept, frame: Started) -> None:
-        del worker.given[frame.attempt]
+        worker.args = worker.given.pop(frame.attempt)
         worker.running, worker.began = frame.attempt, frame.started
         self.tell(frame)
         if frame.attempt in self._doomed:
@@ -282,11 +295,15 @@ class KeptJobs:
                 self._bury(worker)
 
     def _bury(self, worker: Kept) -> None:
-        self._dead.remove(worker)
-        attempt, worker.running = worker.running, None
-        slot = worker.slot
+        attempt, slot = worker.running, worker.slot
         if attempt is not None:
-            self.tell(Ended(attempt, self._outcome(worker, attempt)))
+            try:
+                outcome = self._outcome(worker, attempt)
+            except OSError as error:
+                return self._wait_for_room(error)
+            self.tell(Ended(attempt, outcome))
+        self._dead.remove(worker)
+        worker.running = None
         slot.renew()
         if slot.sound:
             self._free.append(slot)
@@ -297,6 +314,11 @@ class KeptJobs:
             self.cancel(doomed)
         self._share()
 
+    def _wait_for_room(self, error: OSError) -> None:
+        """The output of a dead worker's job does not fit on the disk: the job has not ended before it does."""
+        print(f"the output of a job cannot be stored: {error}", file=sys.stderr)
+        self.timers.after(AGAIN, self.reap)
+
     def _outcome(self, worker: Kept, attempt: Attempt) -> Outcome:
         slot, path = worker.slot, partial(stored_path, self.out, attempt)
         assert worker.wait_status is not None
@@ -304,8 +326,8 @@ class KeptJobs:
         ending = judge(None, worker.wait_status, cancelled=worker.cancelled == attempt, program=False, stderr_tail=tail)
         return Outcome(
             status=ending.status,
-            stdout=slot.stdout.take(path("stdout")),
-            stderr=slot.stderr.take(path("stderr")),
+            stdout=worker.take("stdout", path("stdout")),
+            stderr=worker.take("stderr", path("stderr")),
             exception=ending.exception,
             started=worker.began,
             ended=time.time(),

@@ -23,8 +23,11 @@ import attrs
 from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.frames import Ended, Start, Started, encode
 from dispytw.worker import descriptors, tree
+from dispytw.worker.capture import Capture
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
+    AGAIN,
+    FULL,
     Namespace,
     become_worker,
     flush_output,
@@ -85,7 +88,7 @@ class KeptWorker:
         flush_output()
         self._sweep()
         path = partial(stored_path, self.out, start.attempt)
-        stdout, stderr = self.slot.stdout.take(path("stdout")), self.slot.stderr.take(path("stderr"))
+        stdout, stderr = _taken(self.slot.stdout, path("stdout")), _taken(self.slot.stderr, path("stderr"))
         return Ended(start.attempt, attrs.evolve(outcome, stdout=stdout, stderr=stderr, ended=time.time()))
 
     def _prepare(self) -> None:
@@ -138,6 +141,17 @@ class KeptWorker:
                 time.sleep(0.001)  # a killed process needs its moment; nothing else is to be done here
             if "multiprocessing.process" in sys.modules:
                 forget_parents_children()
+
+
+def _taken(capture: Capture, path: str) -> Body:
+    """What was captured; where the disk is full it waits for room."""
+    while True:
+        try:
+            return capture.take(path)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            time.sleep(AGAIN)
 
 
 def keep_performing(make: Callable[[], KeptWorker], slot: KeptSlot, supervisor: int) -> NoReturn:

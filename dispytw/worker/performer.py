@@ -8,6 +8,7 @@ of. SIGINT, which is how a cancel arrives, is blocked outside the body, so it hi
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal's functions make enums of what they return: 40 copied pages a job
+import errno
 import os
 import signal
 import socket
@@ -33,6 +34,10 @@ _SIGCHLD = int(signal.SIGCHLD)
 
 #: What modules that setup() has imported need in every worker.
 _mends: list[Callable[[], Any]] = []
+#: What a write says when the disk is full, or the user's share of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+#: Seconds after which a result that did not fit is tried again.
+AGAIN = 1.0
 
 
 class Namespace(Protocol):
@@ -188,9 +193,22 @@ def written_body(payload: bytes, path: str) -> Body:
     """A payload as a body; in a file at ``path`` when it is too long to be carried around."""
     if len(payload) <= INLINE_LIMIT:
         return Inline(payload)
-    with open(path, "wb") as stored:
-        stored.write(payload)
+    while not _is_stored(payload, path):
+        time.sleep(AGAIN)
     return Stored(path, len(payload))
+
+
+def _is_stored(payload: bytes, path: str) -> bool:
+    """Whether the disk took it; where it is full nothing is left there, and the job's result waits for room."""
+    try:
+        with open(path, "wb") as stored:
+            stored.write(payload)
+        return True
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        os.unlink(path)
+        return False
 
 
 def flush_output() -> None:

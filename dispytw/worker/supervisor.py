@@ -4,7 +4,9 @@ It is exec'd by the node's daemon, listens on a Unix socket, is told by the conn
 bundle, runs the user's setup() once and then forks a worker for each job, so that jobs inherit what setup() left in memory. The loop below
 sleeps in a selector until a frame, a worker's word, a death (SIGCHLD) or a timer comes; the jobs themselves are in `dispytw.worker.jobs`.
 
-A supervisor without its daemon kills its jobs and ends.
+It keeps each outcome until its daemon says that it is kept. When the daemon is gone it goes on: it reads the old connection to its end, so
+that whatever was handed over is here, and only then accepts the next daemon and tells it where it stands. Without a daemon for the
+lease, or at an end at which outcomes are left, it writes these to a file (`dispytw.wire.spool`).
 """
 
 from __future__ import annotations
@@ -25,7 +27,21 @@ from typing import Any
 import attrs
 
 from dispytw.values import WORKER, Attempt, Body
-from dispytw.wire.frames import Cancel, Close, Frame, GivenBack, Ready, Recall, Setup, SetupFailed, Start
+from dispytw.wire import spool
+from dispytw.wire.frames import (
+    Cancel,
+    Close,
+    Ended,
+    Frame,
+    GivenBack,
+    Kept,
+    Ready,
+    Recall,
+    Setup,
+    SetupFailed,
+    Standing,
+    Start,
+)
 from dispytw.worker import descriptors, forking, jobfunctions, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
 from dispytw.worker.jobs import Jobs
@@ -38,6 +54,8 @@ from dispytw.worker.tracebacks import shortened, text_of
 _CONNECT_LIMIT = 60.0
 #: Seconds given to what setup() left running when the supervisor ends.
 _END_LIMIT = 5.0
+#: Seconds that an ending supervisor gives its daemon to keep the last outcomes, and after which it tries anew to write them.
+_KEEPING, _AGAIN = 2.0, 1.0
 #: What setup() returns for success (dispy's manual; jobs are always forked from here, so the three mean the same).
 _SUCCESS = (0, 1, 2)
 
@@ -55,16 +73,18 @@ class Supervisor:
     timers: Timers = attrs.field(factory=Timers)
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _daemon: DaemonConnection | None = None
+    _visits: int = 0
+    _owed: dict[Attempt, Ended] = attrs.field(factory=dict)
+    _setup: Setup | None = None
     _namespace: Any = None
     _jobs: Jobs | KeptJobs | None = None
     _closing: Close | None = None
 
     def run(self) -> int:
-        """Serve until closed or left alone; returns the process's exit status."""
+        """Serve until closed or left alone for too long; returns the process's exit status."""
         descriptors.keep(self._selector.fileno())  # type: ignore[attr-defined]
-        self._watch(self.listener, self._accept)
         self._watch(self.wakeup, self._child_ended)
-        self.timers.after(_CONNECT_LIMIT, self._end_if_alone)
+        self._expect_a_daemon(_CONNECT_LIMIT)
         while self._closing is None or self._jobs:
             self._turn()
         return self._end(self._closing)
@@ -73,7 +93,7 @@ class Supervisor:
         for key, _ in self._selector.select(self.timers.wait()):
             key.data()
         self.timers.run()
-        if self._daemon is not None and self._daemon.open:
+        if self._daemon is not None:
             self._daemon.flush()
             self._expect_room(self._daemon)
 
@@ -84,29 +104,39 @@ class Supervisor:
         self._selector.unregister(source)
 
     def _expect_room(self, daemon: DaemonConnection) -> None:
-        if daemon.open:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if daemon.wants_to_write else 0)
-            if self._selector.get_key(daemon.connection).events != events:
-                self._selector.modify(daemon.connection, events, daemon.read)
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if daemon.wants_to_write else 0)
+        if self._selector.get_key(daemon.connection).events != events:
+            self._selector.modify(daemon.connection, events, daemon.read)
+
+    def _expect_a_daemon(self, lease: float) -> None:
+        self._watch(self.listener, self._accept)
+        self.timers.after(lease, partial(self._end_if_alone, self._visits))
 
     def _accept(self) -> None:
         connection, _ = self.listener.accept()
-        if self._daemon is not None or not is_same_user(connection):
+        if not is_same_user(connection):
             connection.close()
             return
+        self._selector.unregister(self.listener)  # the next daemon waits until this one's words are read to the last
+        self._visits += 1
         self._daemon = daemon = DaemonConnection(connection, self._received, self._daemon_lost)
         self._watch(connection, daemon.read)
+        for frame in [*(self._jobs.standing() if self._jobs is not None else ()), *self._owed.values()]:
+            daemon.send(frame)
+        daemon.send(Standing(self._jobs is not None, self._closing is not None))
 
-    def _end_if_alone(self) -> None:
-        if self._daemon is None:
-            self._closing = Close(cleanup=False)
+    def _end_if_alone(self, visits: int) -> None:
+        if self._daemon is None and self._visits == visits and self._closing is None:
+            self._close(Close(cleanup=False))
 
     def _daemon_lost(self) -> None:
         assert self._daemon is not None
         self._selector.unregister(self._daemon.connection)
-        self._closing = Close(cleanup=False)
-        if self._jobs is not None:
-            self._jobs.kill_all()
+        self._daemon = None
+        if self._setup is None or self._jobs is None:
+            self._closing = Close(cleanup=False)  # nothing of it is known to anybody
+        else:
+            self._expect_a_daemon(self._setup.lease)
 
     def _child_ended(self) -> None:
         self.wakeup.recv(4096)
@@ -114,11 +144,16 @@ class Supervisor:
             self._jobs.reap()
 
     def _tell(self, frame: Frame) -> None:
+        if isinstance(frame, Ended):
+            self._owed[frame.attempt] = frame
         if self._daemon is not None:
             self._daemon.send(frame)
 
     def _received(self, frame: Frame) -> None:
-        if isinstance(frame, Setup) and self._jobs is None:
+        if isinstance(frame, Kept):
+            for attempt in frame.attempts:
+                self._owed.pop(attempt, None)
+        elif isinstance(frame, Setup) and self._jobs is None:
             self._set_up(frame)
         elif isinstance(frame, Close):
             self._close(frame)
@@ -137,6 +172,7 @@ class Supervisor:
             self._jobs.cancel_all()
 
     def _set_up(self, setup: Setup) -> None:
+        self._setup = setup
         failure = self._tried(setup)
         if failure is not None:
             self._tell(SetupFailed(shortened(failure)))
@@ -198,12 +234,39 @@ class Supervisor:
         return f"setup() returned {returned!r}; 0, 1 or 2 mean success"
 
     def _end(self, closing: Close) -> int:
+        self._part_with_outcomes()
         status = self._cleaned_up() if closing.cleanup else 0
         if self._daemon is not None:
             self._daemon.drain(_END_LIMIT)
             self._daemon.close()  # from here on the daemon gives us a limited time
         self._end_children()
         return status
+
+    def _part_with_outcomes(self) -> None:
+        """The daemon keeps what it has been told, or a file does; where neither has room, wait for it."""
+        patience = _KEEPING
+        while self._owed:
+            deadline = monotonic() + patience
+            self.timers.after(patience, _wake_up)
+            while self._owed and self._daemon is not None and monotonic() < deadline:
+                self._turn()
+            if self._owed and not self._is_spooled():
+                patience = _AGAIN
+                self._rest_until(deadline)
+
+    def _is_spooled(self) -> bool:
+        assert self._setup is not None
+        try:
+            spool.write(self._setup.spool, self._owed.values())
+        except OSError as error:
+            print(f"outcomes cannot be written: {error}", file=sys.stderr)
+            return False
+        self._owed.clear()
+        return True
+
+    def _rest_until(self, deadline: float) -> None:
+        while self._owed and self._daemon is None and monotonic() < deadline:
+            self._turn()
 
     def _cleaned_up(self) -> int:
         if self._namespace is None or not self._namespace.has_cleanup:
@@ -231,6 +294,10 @@ class Supervisor:
             self.wakeup.recv(4096)
         except TimeoutError:
             pass  # the caller looks at the time
+
+
+def _wake_up() -> None:
+    """What was waited for is over, or not: whoever waits looks."""
 
 
 def _enter(setup: Setup) -> None:

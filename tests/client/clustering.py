@@ -70,6 +70,7 @@ class Engine:
         self.bridge = self.keeper = self
         self.refusal: Exception | None = None
         self.shielded = 0
+        self.unread: list[bytes] = []
 
     # The bridge.
     def post(self, call: Callable[[], Any]) -> None:
@@ -87,6 +88,10 @@ class Engine:
     def uninterrupted(self) -> Iterator[None]:
         self.shielded += 1
         yield
+
+    # The engine.
+    def close_unread(self, uid: bytes, view: Any) -> None:
+        self.unread.append(uid)
 
     # The threads.
     def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:

@@ -413,6 +413,20 @@ class Ending(ClusterTestCase):
             raise ZeroDivisionError
         self.assertEqual(cluster.uid, self.session.closed[-1])
 
+    def test_with_and_results_that_were_not_read(self) -> None:
+        """An exception leaves the file until it is known whether the program fails by it; a cluster without a file is closed."""
+        with tempfile.TemporaryDirectory() as directory:
+            for name, unread in (("rec", True), (None, False)):
+                options = {"recover": True, "recover_file": os.path.join(directory, name)} if name else {}
+                with self.assertRaises(ZeroDivisionError), self.cluster(**options) as cluster:
+                    self.session.end(cluster.submit(1))
+                    raise ZeroDivisionError
+                self.assertEqual((unread, not unread), (cluster.uid in self.engine.unread, cluster.uid in self.session.closed))
+                with self.assertRaises(ClusterClosedError):
+                    cluster.submit(2)
+            self.assertEqual(["rec"], os.listdir(directory))
+            next(iter(self.engine.clusters.values())).view.file.remove()
+
     def test_with_and_ctrl_c(self) -> None:
         """Ctrl-C in it does not wait for jobs there; the end of the program does."""
         with self.assertRaises(KeyboardInterrupt), self.cluster() as cluster:

@@ -31,10 +31,10 @@ class WrittenDown(MemoryCluster):
         self.waiting: list[Deferred[None]] = []
         super().__init__(client, client.house.new_uid(), nodes, reentrant=False, pulse=None)
 
-    def jobs_leave(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, MemoryJob]]) -> bool:
+    def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, MemoryJob]]) -> bool:
         self.remains.places[place.node] = [attrs.evolve(place, login=["Insecure"], private=self.private)]
         for attempt, job in jobs:
-            left = LeftJob(job.uid, attempt=attempt, node=place.node, incarnation=incarnation)
+            left = LeftJob(job.uid, attempt=attempt, node=place.node, given=given)
             self.remains.jobs[job.uid] = left
         return True
 
@@ -198,10 +198,10 @@ class Fetching(FetchingTestCase):
         cluster.submit(0.1)
         self.client.kill()
         left = Attempt(b"j" * 16, 1)
-        node, incarnation = self.node.uid, self.node.incarnation
+        node, given = self.node.uid, (self.node.incarnation, 0)
         cluster.jobs[0] = MemoryJob(left.job)
         cluster.remains.places[node] = [Place(node, self.node.address.host, self.node.address.port, ["Insecure"], False)]
-        cluster.remains.jobs = {left.job: LeftJob(left.job, attempt=left, node=node, incarnation=incarnation)}
+        cluster.remains.jobs = {left.job: LeftJob(left.job, attempt=left, node=node, given=given)}
         self.ended(self.fetch(cluster))
         self.assertEqual([(CANCELLED, "never sent")], self.found(cluster))
 
@@ -244,6 +244,40 @@ class Fetching(FetchingTestCase):
         self.assertEqual([(CANCELLED, "never sent")], self.found(cluster))
         self.house.advance(60)
         self.assertEqual(({}, []), (self.node.bench._placed, self.node.launcher.running()))
+
+    def test_while_others_are_waited_for(self) -> None:
+        """An attempt that nobody wants is stopped at once; an outcome of another attempt ends no job."""
+        cluster = self.cluster()
+        cluster.submit(60.0)
+        cluster.submit(5.0)
+        self.house.advance(1)
+        self.client.kill()
+        del cluster.remains.jobs[cluster.jobs[0].uid]
+        fetcher = self.fetch(cluster)
+        self.house.advance(1)
+        wanted = cluster.jobs[1].uid
+        self.assertEqual([wanted], [attempt.job for attempt in self.node.launcher.running()])
+        fetcher.ended(self.node.uid, [(Attempt(wanted, 7), Outcome(CANCELLED))])
+        self.assertEqual([None], self.found(cluster))
+        self.ended(fetcher, 5)
+        self.assertEqual([(FINISHED, "")], self.found(cluster))
+
+    def test_every_outcome_is_kept_first(self) -> None:
+        """A node is released when the last of them is written, not the first."""
+        cluster = self.cluster()
+        for seconds in (1.0, 2.0):
+            cluster.submit(seconds)
+        self.house.advance(0.5)
+        self.client.kill()
+        self.file.slow = True
+        fetcher = self.fetch(cluster)
+        self.house.advance(3)
+        self.file.waiting.pop(0).callback(None)
+        self.house.advance(1)
+        self.assertEqual((1, 1), (len(self.node.bench._placed), len(self.node.bench._opened)))
+        self.file.write()
+        self.ended(fetcher)
+        self.assertEqual((None, {}), (self.node.bench.holder, self.node.bench._placed))
 
     def test_a_private_node(self) -> None:
         """It has ended with its program, and is not dialled."""

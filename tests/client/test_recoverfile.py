@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dispytw.client import recoverfile
 from dispytw.client.recoverfile import AGAIN, GATHERING, RecoverFile, begin_file
 from dispytw.client.recoverlog import create_log, replay
 from dispytw.client.remains import Owned, Place, Remains
@@ -88,7 +87,7 @@ class FileTestCase(SynchronousTestCase):
 
     def leaves(self, *jobs: int, place: Place = PLACE) -> bool:
         """Jobs leave for a node; the number is the id."""
-        return self.file.leaving(place, 3, [(Attempt(uid(job), 1), job) for job in jobs])
+        return self.file.leaving(place, (3, 9), [(Attempt(uid(job), 1), job) for job in jobs])
 
     def delivered(self, job: int) -> None:
         """A program has a job's result."""
@@ -123,7 +122,7 @@ class Leaving(FileTestCase):
         """An id is there when the assignment returns; ids that are no numbers are not sent along."""
         self.file.identified(uid(1), "a")
         self.assertEqual(["id"], self.kinds())
-        self.file.leaving(PLACE, 3, [(Attempt(uid(1), 1), "a")])
+        self.file.leaving(PLACE, (3, 9), [(Attempt(uid(1), 1), "a")])
         job = self.remains().jobs[uid(1)]
         self.assertEqual((("plain", "a"), None), (job.given_id, job.number))
 
@@ -173,6 +172,15 @@ class Gathering(FileTestCase):
         self.assertEqual({}, self.remains().jobs)
         self.file.delivered(uid(4))
         self.assertEqual(1, len(self.posted))
+
+    def test_no_need_to_wake(self) -> None:
+        """Where a write is to come anyway, the reactor is left in peace."""
+        self.leaves(1)
+        self.file.ended(uid(1), NODE, FINE)
+        self.file.delivered(uid(1))
+        self.assertEqual([], self.posted)
+        self.clock.advance(GATHERING)
+        self.assertEqual({}, self.remains().jobs)
 
     def test_without_a_reactor(self) -> None:
         """A result that is read after the application has stopped its reactor is no error."""
@@ -231,6 +239,22 @@ class Gathering(FileTestCase):
         self.assertNoResult(again)
         self.disk()
         self.successResultOf(again)
+
+    def test_written_anew(self) -> None:
+        """When it has grown, outside the reactor thread; if that fails, it is as it was."""
+        self.file._compaction._limit = 10
+        self.leaves(1, 2)
+        self.delivered(1)
+        self.clock.advance(GATHERING)
+        self.disk()
+        self.assertEqual(["node", "sent"], self.kinds())
+        self.file._compaction._limit = 10
+        self.delivered(2)
+        self.clock.advance(GATHERING)
+        with self.full():
+            self.disk()
+        self.assertEqual(1, len(self.flushLoggedErrors(OSError)))
+        self.assertEqual(["node", "sent", "delivered"], self.kinds())
 
     def test_flush(self) -> None:
         """It is written at once, if there is anything."""
@@ -364,7 +388,7 @@ class Beginning(FileTestCase):
         reactor: Any = self.clock
         reactor.getThreadPool = lambda: None
         bridge: Any = type("Bridge", (), {"reactor": reactor, "post": self.posted.append})
-        file = begin_file(name, OWNED, bridge, self.said.append)
+        file = begin_file(name, OWNED, [INSECURE], bridge, self.said.append)
         self.addCleanup(file.remove)
         return file
 
@@ -394,7 +418,8 @@ class Beginning(FileTestCase):
 
     def test_no_room(self) -> None:
         """A file that cannot be begun is an error, and is not left."""
-        with mock.patch.object(recoverfile, "framed", side_effect=OSError(errno.ENOSPC, "No space left")), self.assertRaises(RecoverFileError):
+        writes = [None, OSError(errno.ENOSPC, "No space left on device")]
+        with mock.patch("dispytw.client.recoverlog._write", side_effect=writes), self.assertRaisesRegex(RecoverFileError, "No space"):
             self.begin(os.path.join(self.directory, "mine"))
         self.assertEqual(["rec"], os.listdir(self.directory))
 

@@ -11,8 +11,8 @@ from unittest import mock
 
 import dispytw
 from dispytw.client import recovery
+from dispytw.client.bodies import store_body
 from dispytw.client.ids import packed_id
-from dispytw.client.recoverfile import store_body
 from dispytw.client.recoverlog import RecoverLog, create_log, framed
 from dispytw.client.recovery import recover_jobs
 from dispytw.client.remains import (
@@ -38,7 +38,7 @@ PLACE = Place(NODE, "10.0.0.7", 51348, ["Insecure"], False)
 
 def sent(*jobs: bytes) -> list[Any]:
     """With 5, 6 and so on for their numbers."""
-    return sent_entry(NODE, 1, 77.0, [(Attempt(job, 1), 5 + index) for index, job in enumerate(jobs)])
+    return sent_entry(NODE, (1, 9), 77.0, [(Attempt(job, 1), 5 + index) for index, job in enumerate(jobs)])
 
 
 class RecoveryTestCase(unittest.TestCase):

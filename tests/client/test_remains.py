@@ -30,7 +30,7 @@ FINE = Outcome(FINISHED, Inline(b"r"), Inline(b"out"), Inline(b"err"), started=1
 
 
 def sent(job: bytes, number: int = 1, node: bytes = NODE, count: int | None = 5) -> list[Any]:
-    return sent_entry(node, 3, 1e9, [(Attempt(job, number), count)])
+    return sent_entry(node, (3, 9), 1e9, [(Attempt(job, number), count)])
 
 
 class RemainsTests(unittest.TestCase):
@@ -70,7 +70,7 @@ class RemainsTests(unittest.TestCase):
     def test_sent(self) -> None:
         """A job that was sent is somewhere, and has its number."""
         job = self.job(sent(ONE))
-        self.assertEqual((Attempt(ONE, 1), NODE, 3, 5, 1e9), (job.attempt, job.node, job.incarnation, job.number, job.sent))
+        self.assertEqual((Attempt(ONE, 1), NODE, (3, 9), 5, 1e9), (job.attempt, job.node, job.given, job.number, job.sent))
         self.assertEqual((None, None), (job.given_id, job.outcome))
 
     def test_sent_again(self) -> None:

@@ -217,6 +217,7 @@ class AtWork(SynchronousTestCase):
         self.assertEqual([RUNNING, CANCELLED, CANCELLED], [job.status for job in jobs])
         enrolled = self.session._enrolled[cluster.uid]
         enrolled.targets = tuple(attrs.evolve(target, private=True) for target in enrolled.targets)
+        enrolled.led.clear()
         self.assertEqual(set(), self.session.leave({cluster.uid}))
         self.house.advance(1)
         self.assertEqual([CANCELLED] * 3, [job.status for job in jobs])
@@ -229,11 +230,26 @@ class AtWork(SynchronousTestCase):
         cluster.jobs_leave = lambda *told: bool(left.append((*told, dict(self.house.starts)))) or answers.pop(0)  # type: ignore
         job = cluster.submit(0.1)
         self.house.advance(3)
-        (place, incarnation, jobs, started), again = left
+        (place, given, jobs, started), again = left
         address = self.node.address
         self.assertEqual(Place(self.node.uid, address.host, address.port, None, False), place)
-        self.assertEqual((self.node.incarnation, [(Attempt(job.uid, 1), job)], {}), (incarnation, jobs, started))
+        self.assertEqual(((self.node.incarnation, (self.node.incarnation << 20) + 1), [(Attempt(job.uid, 1), job)], {}), (given, jobs, started))
         self.assertEqual(([(Attempt(job.uid, 2), job)], [FINISHED]), (again[2], [each.status for each in job.outcomes]))
+
+    def test_what_leaves_for_a_node_with_two_names(self) -> None:
+        """A cluster is told its own name of the node, as long as that leads there."""
+        first, second = self.cluster(), self.cluster(self.also_known_as("localhost"))
+        hosts: list[str] = []
+        for cluster in (first, second):
+            cluster.jobs_leave = lambda place, *_: bool(hosts.append(place.host)) or True  # type: ignore[method-assign]
+            for _ in range(2):
+                cluster.submit(0.1)
+                self.house.advance(0.5)
+        self.assertEqual(["127.0.0.1", "127.0.0.1", "localhost", "localhost"], hosts)
+        self.closed(first)
+        second.submit(0.1)
+        self.house.advance(0.5)
+        self.assertEqual(("localhost", FINISHED), (hosts[-1], second.jobs[-1].status))
 
     def test_what_is_not_kept_yet(self) -> None:
         """A job ends at once; its node owes the outcome until the cluster has kept it."""

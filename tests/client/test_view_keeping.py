@@ -23,8 +23,8 @@ class File(NoFile):
         self.told: list[tuple[Any, ...]] = []
         self.keeping: Deferred[None] | None = None
 
-    def leaving(self, place: Place, incarnation: int, jobs: Sequence[tuple[Attempt, Any]]) -> bool:
-        self.told.append(("leaving", place, incarnation, list(jobs)))
+    def leaving(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, Any]]) -> bool:
+        self.told.append(("leaving", place, given, list(jobs)))
         return False
 
     def ended(self, job: bytes, node: bytes | None, outcome: Outcome) -> None:  # type: ignore[override]
@@ -49,8 +49,8 @@ class Keeping(test_view.ViewTestCase):
         """Attempts are told with the ids that their jobs have by then; the answer is the file's."""
         job = self.submit(5)
         job.id = "mine"
-        self.assertFalse(self.view.jobs_leave(PLACE, 3, [(Attempt(job._uid, 1), job)]))
-        self.assertEqual([("leaving", PLACE, 3, [(Attempt(job._uid, 1), "mine")])], self.file.told)
+        self.assertFalse(self.view.jobs_leave(PLACE, (3, 9), [(Attempt(job._uid, 1), job)]))
+        self.assertEqual([("leaving", PLACE, (3, 9), [(Attempt(job._uid, 1), "mine")])], self.file.told)
 
     def test_kept(self) -> None:
         """The file knows."""
@@ -99,6 +99,6 @@ class Keeping(test_view.ViewTestCase):
         """Without one nothing is kept, and nothing held up."""
         view = self.make()
         job = self.submit(view=view)
-        self.assertTrue(view.jobs_leave(PLACE, 3, [(Attempt(job._uid, 1), job)]))
+        self.assertTrue(view.jobs_leave(PLACE, (3, 9), [(Attempt(job._uid, 1), job)]))
         view.job_settled(job, None, None, DONE)
         self.assertIsNone(view.kept())

@@ -80,7 +80,7 @@ if __name__ == "__main__":
         View.job_settled = watched
     cluster = dispy.JobCluster(compute, nodes=[address], callback=callback, recover_file=os.path.join(directory, "rec"))
     if moment == "before the first dispatch":
-        die_after(chance.uniform(0.0, 0.08))
+        die_after(chance.uniform(0.0, chance.choice((0.005, 0.3))))
     elif moment == "running":
         die_after(chance.uniform(0.1, 1.2))
     for n in range(JOBS):
@@ -95,21 +95,46 @@ if __name__ == "__main__":
 """
 
 RECOVERY = """
-import json, os, signal, sys, threading
+import functools, json, os, signal, sys
 import dispytw
-import dispytw.client.recovery
+from dispytw.client import fetching, recoverfile, recovery
+
+def dies(cls, name, before, count):
+    whole, calls = getattr(cls, name), []
+
+    @functools.wraps(whole)
+    def fatal(*args, **options):
+        calls.append(1)
+        if before and len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        value = whole(*args, **options)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return value
+
+    setattr(cls, name, fatal)
+
+places = {
+    "opened": (recovery._Left, "jobs"),
+    "dialling": (fetching.Fetcher, "_dial"),
+    "introduced": (fetching.Fetcher, "joined"),
+    "reconciled": (fetching.Fetcher, "_reconciled"),
+    "told": (fetching.Fetcher, "ended"),
+    "writing": (recoverfile.RecoverFile, "_appended"),
+    "released": (fetching.Fetcher, "_released"),
+}
 path = os.path.join(sys.argv[1], "rec")
 if sys.argv[2:]:
-    timer = threading.Timer(float(sys.argv[2]), os.kill, (os.getpid(), signal.SIGKILL))
-    timer.daemon = True
-    timer.start()
+    where, when, count = sys.argv[2:]
+    dies(*places[where], when == "before" or where == "opened", int(count))
+    dies(recovery._Left, "_hand_over", True, 1)  # at the latest
 found = [[job.id, job.status, job.result and job.result[0], job.reason] for job in dispytw.recover_jobs(path)]
 os.write(1, json.dumps(found).encode() + b"\\n")
 """
 
 FINISHED = 11
-#: Seconds that a recovery takes, more or less, once everything is imported.
-MIDST = 0.4
+#: Where recovering may be killed; if it does not come there, then just before it hands over what it has.
+PLACES = ("opened", "dialling", "introduced", "reconciled", "told", "told", "writing", "writing", "released")
 
 
 @attrs.frozen
@@ -155,14 +180,13 @@ class Killing:
         found: list[Any] = json.loads(done.out)
         return found
 
-    def recover_killed(self, directory: Path, chance: random.Random) -> tuple[list[Any], bool]:
-        """What it brings home when it is killed in its midst, and run again; and whether it was in its midst."""
-        first = self._daemons.program(RECOVERY, str(directory), str(chance.uniform(0.0, MIDST)))
-        if first.out:
-            found: list[Any] = json.loads(first.out)
-            return found, False
-        self._test.assertEqual(-9, first.code, first)
-        return self.recover(directory), True
+    def recover_killed(self, directory: Path, chance: random.Random) -> list[Any]:
+        """What comes home when recovering is killed, once or twice, somewhere in its midst, and begun again."""
+        for _ in range(chance.randint(1, 2)):
+            how = chance.choice(PLACES), chance.choice(("before", "after")), str(chance.randint(1, 3))
+            done = self._daemons.program(RECOVERY, str(directory), *how)
+            self._test.assertEqual((-9, ""), (done.code, done.out), done)
+        return self.recover(directory)
 
     def check(self, directory: Path, found: list[Any]) -> Found:
         """Nothing is lost, nothing comes twice, ids are right."""

@@ -31,7 +31,7 @@ class ClientKilled(unittest.TestCase):
     def test_before_outcomes_were_kept(self) -> None:
         """Outcomes that the program had and had not written down are told again; killed in its midst, recovering begins anew."""
         directory = self.killing.kill(UNACKNOWLEDGED, 2)
-        recovered, _ = self.killing.recover_killed(directory, random.Random(1))
+        recovered = self.killing.recover_killed(directory, random.Random(1))
         self.assertTrue(self.killing.check(directory, recovered).recovered)
 
     def test_in_a_callback(self) -> None:

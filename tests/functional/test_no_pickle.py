@@ -92,7 +92,8 @@ class NoPickleTests(SynchronousTestCase):
         self.daemons = Daemons(self)
 
     def node(self, planted: str) -> RunningNode:
-        return self.daemons.node(command=(sys.executable, str(self.daemons.file("deadly.py", DEADLY)), planted))
+        command = (sys.executable, str(self.daemons.file("deadly.py", DEADLY)), planted)
+        return self.daemons.node("--lease", "0.01", command=command)  # what it leaves does not wait for another daemon
 
     def test_nothing_is_unpickled(self) -> None:
         """A program with plain values, instances, lambdas, exceptions and a mebibyte there and back leaves the node alive."""

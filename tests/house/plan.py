@@ -19,7 +19,8 @@ LAYERS: dict[str, dict[str, int]] = {
         "tap": DOOR,
     },
     "node": {
-        **dict.fromkeys(("bench", "entries", "orders", "takeover"), MIND),
+        **dict.fromkeys(("bench", "orders", "tenancy"), MIND),
+        **dict.fromkeys(("adoption", "keeper", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
         **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
@@ -28,7 +29,7 @@ LAYERS: dict[str, dict[str, int]] = {
     "client": {
         **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
-        **dict.fromkeys(("fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
+        **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
@@ -73,7 +74,7 @@ DAEMON_ROOMS = {"wire", "scheduler", "node", "discovery", "relay"}
 NEVER_IN_A_DAEMON = {"wire.payload", "worker"}
 
 #: What runs without Twisted, itself and everything it imports.
-WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.frames", "wire.payload", "worker"}
+WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.frames", "wire.payload", "wire.spool", "worker"}
 
 #: Who may import the reactor, besides the doors.
 REACTOR_OWNERS = {"client.bridge"}
@@ -87,6 +88,5 @@ NOT_MIRRORED = {
     "client.clusterend": "a protocol without behaviour",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
-    "node.entries": "the bench's memory; tests/node/test_bench*.py show it at work",
     "node.neighbours": "interfaces without behaviour",
 }

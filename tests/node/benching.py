@@ -6,10 +6,7 @@ import unittest
 
 from dispytw.errors import NodeHeldError
 from dispytw.node.bench import Bench
-from dispytw.node.orders import (
-    Order,
-    TellReady,
-)
+from dispytw.node.orders import Keep, Launch, Order, Owed, TellEnded, TellReady
 from dispytw.values import FINISHED, Attempt, Computation, File, NodeFacts, Outcome
 
 FACTS = NodeFacts(b"n" * 16, incarnation=3, name="here", cpus=2, python=(3, 11))
@@ -32,6 +29,16 @@ def attempt(number: int) -> Attempt:
 
 
 ONE, TWO, THREE = map(attempt, (1, 2, 3))
+
+
+def owed(each: Attempt, outcome: Outcome, client: bytes = ALICE, wanted: Computation = X) -> Owed:
+    """An outcome that is owed."""
+    return Owed(each, client, wanted.uid, wanted.token, outcome)
+
+
+def end_orders(each: Attempt, outcome: Outcome) -> list[Order]:
+    """What follows of an end: it is kept and told."""
+    return [Keep(owed(each, outcome)), TellEnded(ALICE, each, outcome)]
 
 
 class BenchCase(unittest.TestCase):
@@ -68,9 +75,16 @@ class BenchCase(unittest.TestCase):
         """Alice hands attempts over."""
         return self.bench.offered(ALICE, wanted.uid, generation, attempts)
 
-    def words(self, *asked: Attempt, incarnation: int = FACTS.incarnation) -> dict[Attempt, str]:
+    def words(self, *asked: Attempt, incarnation: int = FACTS.incarnation, generation: int = 0) -> dict[Attempt, str]:
         """What Alice is told in a reconcile."""
-        return dict(self.bench.reconciled(ALICE, [(each, incarnation) for each in asked])[1])
+        return dict(self.bench.reconciled(ALICE, [(each, incarnation, generation) for each in asked])[1])
+
+    def assert_launch(self, wanted: Computation, client: bytes, orders: list[Order]) -> None:
+        """This is launched for this client, as a generation that has not been before."""
+        (launch,) = orders
+        assert isinstance(launch, Launch)
+        self.assertEqual((wanted, client), (launch.computation, launch.client))
+        self.assertGreater(launch.generation, FACTS.incarnation << 20)
 
     def assert_held(self, text: str, client: bytes = BOB, wanted: Computation = Y) -> None:
         """The client is turned away with these words."""

@@ -12,6 +12,7 @@ import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from dispytw.node.adoption import Papers
 from dispytw.node.launcher import Launcher
 from dispytw.values import Attempt, Computation, File, Outcome
 from tests.worker.driving import packed
@@ -28,9 +29,13 @@ def environment(): return dict(os.environ)
 
 @attrs.define
 class Events:
-    """Keeps what is told, and lets a test wait for it."""
+    """Keeps what is told, and lets a test wait for it.
+
+    :ivar keeps: called with each outcome, as one that may be forgotten.
+    """
 
     told: list[tuple[Any, ...]] = attrs.field(factory=list)
+    keeps: Callable[[bytes, list[Attempt]], None] | None = None
     _waiting: list[tuple[Callable[..., bool], Deferred[tuple[Any, ...]]]] = attrs.field(factory=list)
 
     def _tell(self, *event: Any) -> None:
@@ -50,6 +55,8 @@ class Events:
 
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
         self._tell("ended", computation, attempt, outcome)
+        if self.keeps is not None:
+            self.keeps(computation, [attempt])
 
     def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
         self._tell("given back", computation, attempts)
@@ -84,9 +91,13 @@ class LauncherCase:
         self.directory = tempfile.mkdtemp(prefix="launcher-")
         self.run = os.path.join(self.directory, "run")
         os.mkdir(self.run, 0o700)
+        self.spool = os.path.join(self.directory, "spool")
+        os.mkdir(self.spool, 0o700)
         self.events = Events()
         self.launcher = self.make(self.run, self.events)
+        self.events.keeps = self.launcher.kept
         self._attempts = 0
+        self._launched = 0
 
     async def _end(self) -> None:
         await self.launcher.stop()
@@ -105,9 +116,9 @@ class LauncherCase:
         os.mkdir(work)
         with open(work + ".bundle", "w") as bundle:
             bundle.write(PRELUDE + source)
-        self.launcher.launch(
-            Computation(uid, "compute", File("bundle", bytes(32), 0), **fields), work + ".bundle", work, "10.0.0.1"
-        )
+        self._launched += 1
+        papers = Papers(Computation(uid, "compute", File("bundle", bytes(32), 0), **fields), b"a" * 16, "alice", self._launched)
+        self.launcher.launch(papers, work + ".bundle", work, "10.0.0.1")
         return uid
 
     def attempt(self) -> Attempt:
@@ -129,7 +140,8 @@ class RealLauncherCase(LauncherCase):
     """The real launcher, real processes, the stand-in namespace."""
 
     def make(self, run_dir: str, events: Events) -> Launcher:
-        return Launcher(reactor, run_dir, {"dispy_node_name": "here"}, events, width=4, grace=0.3, command=COMMAND)
+        facts = {"dispy_node_name": "here"}
+        return Launcher(reactor, run_dir, self.spool, facts, events, width=4, grace=0.3, command=COMMAND)
 
     async def ready(self, uid: bytes) -> int:
         await self.events.next("ready", uid)

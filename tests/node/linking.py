@@ -144,5 +144,6 @@ class ConnectionCase(StewardCase):
             transport.abortConnection()
         self.flush()
         self.steward.stop()
-        self.clock.advance(0)
+        self.steward.keeper.stop()
+        self.clock.advance(0.1)
         self.assertEqual([], self.clock.getDelayedCalls())

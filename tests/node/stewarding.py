@@ -13,7 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from dispytw.inmemoryjobs import MemoryJournal
+from dispytw.node.adoption import Papers
 from dispytw.node.bench import Bench
+from dispytw.node.keeper import Keeper
 from dispytw.node.steward import Steward
 from dispytw.values import FINISHED, Attempt, Body, Computation, File, Inline, Outcome, Stored
 from tests.node.benching import ALICE, BOB, FACTS, X
@@ -77,15 +80,17 @@ class Launcher:
     """Writes down what it is asked.
 
     :ivar obstacle: what a launch raises, if anything.
+    :ivar forgetting: of each computation, the attempts whose outcomes its supervisor may forget.
     """
 
     asked: list[tuple[Any, ...]] = attrs.field(factory=list)
     obstacle: Exception | None = None
+    forgetting: list[tuple[bytes, Attempt]] = attrs.field(factory=list)
 
-    def launch(self, computation: Computation, bundle_path: str, work_dir: str, ip_addr: str) -> None:
+    def launch(self, papers: Papers, bundle_path: str, work_dir: str, ip_addr: str) -> None:
         if self.obstacle is not None:
             raise self.obstacle
-        self.asked.append(("launch", computation, bundle_path, work_dir, ip_addr))
+        self.asked.append(("launch", papers.computation, bundle_path, work_dir, ip_addr))
 
     def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
         self.asked.append(("start", computation, dict(attempts)))
@@ -98,6 +103,12 @@ class Launcher:
 
     def close(self, computation: bytes, run_cleanup: bool = True) -> None:
         self.asked.append(("close", computation, run_cleanup))
+
+    def change_hands(self, computation: bytes, client: bytes, name: str) -> None:
+        self.asked.append(("change hands", computation, client, name))
+
+    def kept(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
+        self.forgetting += [(computation, attempt) for attempt in attempts]
 
 
 @attrs.define(eq=False)
@@ -112,6 +123,7 @@ class Files:
     work_dir = "/work/x"
     asked: list[tuple[str, bytes]] = attrs.field(factory=list)
     lacking: list[File] = attrs.field(factory=list)
+    bodies_removed: list[Attempt] = attrs.field(factory=list)
     obstacle: Exception | None = None
 
     def missing(self, files: Iterable[File]) -> list[File]:
@@ -123,6 +135,9 @@ class Files:
 
     def remove(self, computation: bytes) -> None:
         self._work("remove", computation)
+
+    def remove_bodies(self, attempts: Iterable[Attempt]) -> None:
+        self.bodies_removed += attempts
 
     def _work(self, what: str, computation: bytes) -> None:
         self.asked.append((what, computation))
@@ -139,6 +154,7 @@ class StewardCase(SynchronousTestCase):
         self.clock = Clock()
         self.bench = Bench(FACTS, zombie_interval=600.0, parked=0)
         self.files, self.launcher = Files(), Launcher()
+        self.journal = MemoryJournal(self.clock)
         self.steward = self.make()
         self.alice, self.bob = Link(), Link()
         self.steward.attached(ALICE, "alice@desk", self.alice)
@@ -146,7 +162,8 @@ class StewardCase(SynchronousTestCase):
 
     def make(self, **options: Callable[..., Deferred[Any]]) -> Steward:
         """A steward around the bench."""
-        steward = Steward(self.bench, self.files, self.clock, self.clock.seconds, **options)
+        keeper = Keeper(self.journal, self.clock)
+        steward = Steward(self.bench, self.files, keeper, self.clock, self.clock.seconds, **options)
         steward.launcher = self.launcher
         return steward
 

@@ -7,8 +7,7 @@ from dispytw.errors import RefusedError
 from dispytw.node.bench import Bench
 from dispytw.node.orders import (
     End,
-    Forget,
-    Launch,
+    Keep,
     Remove,
     Stop,
     TellEnded,
@@ -27,7 +26,7 @@ class Holding(BenchCase):
     def test_the_first_client_holds_it(self) -> None:
         """Others are turned away with its name."""
         self.assertEqual("", self.bench.holder_name())
-        self.assertEqual([Launch(X)], self.bench.opened(ALICE, X, True))
+        self.assert_launch(X, ALICE, self.bench.opened(ALICE, X, True))
         self.assertEqual("alice@desk", self.bench.holder_name())
         self.assert_held("in use by alice@desk")
 
@@ -40,7 +39,7 @@ class Holding(BenchCase):
         self.assertEqual([End(X.uid)], self.bench.closed(ALICE, X.uid))
         self.assert_held("in use by alice@desk", wanted=computation("z"))
         self.assertEqual([Remove(X.uid), TellFreed(BOB)], self.bench.supervisor_ended(X.uid, ""))
-        self.assertEqual([Launch(X)], self.bench.opened(BOB, X, True))
+        self.assert_launch(X, BOB, self.bench.opened(BOB, X, True))
         self.bench.closed(BOB, X.uid)
         self.assertEqual([Remove(X.uid)], self.bench.supervisor_ended(X.uid, ""))
 
@@ -73,7 +72,7 @@ class Holding(BenchCase):
             self.bench.opened(ALICE, computation("z", python=(3, 12)), True)
         self.assertIsNone(self.bench.holder)
         same = computation("z", python=(3, 11))
-        self.assertEqual([Launch(same)], self.bench.opened(ALICE, same, True))
+        self.assert_launch(same, ALICE, self.bench.opened(ALICE, same, True))
 
 
 class Computations(BenchCase):
@@ -83,7 +82,7 @@ class Computations(BenchCase):
         """Once, however often it is described."""
         self.assertEqual([], self.bench.opened(ALICE, X, False))
         self.assertFalse(self.bench.launching(X.uid))
-        self.assertEqual([Launch(X)], self.bench.opened(ALICE, X, True))
+        self.assert_launch(X, ALICE, self.bench.opened(ALICE, X, True))
         self.assertTrue(self.bench.launching(X.uid))
         self.assertEqual([], self.bench.opened(ALICE, X, True))
 
@@ -150,7 +149,7 @@ class Computations(BenchCase):
         self.bench.closed(ALICE, X.uid)
         self.assert_held("still ending what it ran here before", ALICE, X)
         self.assertEqual([Remove(X.uid), TellFreed(ALICE)], self.bench.supervisor_ended(X.uid, ""))
-        self.assertEqual([Launch(X)], self.bench.opened(ALICE, X, True))
+        self.assert_launch(X, ALICE, self.bench.opened(ALICE, X, True))
 
     def test_a_supervisor_that_dies(self) -> None:
         """Its files go, its client is told, and the computation may come again."""
@@ -158,7 +157,7 @@ class Computations(BenchCase):
         died = TellFailed(ALICE, X.uid, generation, "its supervisor ended: killed")
         self.assertEqual([Remove(X.uid), died], self.bench.supervisor_ended(X.uid, "killed"))
         self.assertEqual([], self.bench.supervisor_ended(X.uid, "killed"))
-        self.assertEqual([Launch(X)], self.bench.opened(ALICE, X, True))
+        self.assert_launch(X, ALICE, self.bench.opened(ALICE, X, True))
 
     def test_what_is_said_of_unknown_ones(self) -> None:
         """Means nothing."""
@@ -190,13 +189,17 @@ class Time(BenchCase):
         self.assertIsNone(self.bench.next_due())
 
     def test_outcomes_owed(self) -> None:
-        """Are kept for a minute, and the hold with them."""
+        """Are kept at hand for a minute, and the hold with them; longer when they could not be written."""
         self.running(ONE)
         self.bench.ended(X.uid, ONE, FINE)
         self.assertEqual([], self.bench.disconnected(ALICE, 100.0))
+        self.assertIsNone(self.bench.next_due())
+        self.bench.elapsed(160.0)
+        self.assertEqual({ONE: ENDED}, self.words(), "it is not on the disk")
+        self.bench.kept([ONE])
         self.assertEqual(160.0, self.bench.next_due())
-        self.assertEqual([], self.bench.elapsed(159.9))
-        self.assertEqual([Forget(ONE, FINE), End(X.uid)], self.bench.elapsed(160.0))
+        self.assertEqual([End(X.uid)], self.bench.elapsed(160.0))
+        self.assertEqual({}, self.words())
         self.assertEqual([], self.bench.elapsed(161.0))
 
     def test_running_jobs_of_a_silent_client(self) -> None:
@@ -209,7 +212,8 @@ class Time(BenchCase):
         self.assertEqual([], self.bench.elapsed(701.0))
         self.assert_held("in use by alice@desk")
         self.bench.ended(X.uid, ONE, Outcome(CANCELLED))
-        self.assertEqual([Forget(ONE, Outcome(CANCELLED)), End(X.uid)], self.bench.elapsed(702.0))
+        self.bench.kept([ONE])
+        self.assertEqual([End(X.uid)], self.bench.elapsed(702.0))
 
     def test_a_client_that_comes_back(self) -> None:
         """Finds everything as it was, and nothing is due any more."""
@@ -221,17 +225,18 @@ class Time(BenchCase):
         self.assertEqual({ONE: RUNNING}, self.words(ONE))
 
     def test_a_client_that_left_while_its_computation_ended(self) -> None:
-        """What is owed to it is kept for a minute though the node is free, and then forgotten."""
+        """What is owed to it is at hand for a minute though the node is free, and then only on the disk."""
         self.running(ONE)
         self.bench.closed(ALICE, X.uid)
         self.bench.disconnected(ALICE, 100.0)
         orders = self.bench.supervisor_ended(X.uid, "")
         self.assertIsNone(self.bench.holder)
         self.assertEqual({ONE: ENDED}, self.words())
-        told = orders[0]
-        assert isinstance(told, TellEnded)
+        self.assertEqual([Keep, TellEnded], [type(order) for order in orders[:2]])
+        self.bench.kept([ONE])
         self.assertEqual(160.0, self.bench.next_due())
-        self.assertEqual([Forget(ONE, told.outcome)], self.bench.elapsed(160.0))
+        self.assertEqual([], self.bench.elapsed(160.0))
+        self.assertEqual({}, self.words())
         self.assertIsNone(self.bench.next_due())
 
     def test_a_client_that_nobody_knows(self) -> None:
@@ -264,7 +269,7 @@ class Stopping(BenchCase):
         """Were cancelled by the node: they may run elsewhere."""
         self.running(ONE)
         self.bench.stopped()
-        (told, *_) = self.bench.supervisor_ended(X.uid, "killed")
+        (_, told, *_) = self.bench.supervisor_ended(X.uid, "killed")
         self.assertEqual(TellEnded(ALICE, ONE, Outcome(CANCELLED, reason="killed")), told)
 
     def test_what_is_owed(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from unittest import mock
 
-from dispytw.node import entries
+from dispytw.node import bench as benches
 from dispytw.node.bench import HOLD
 from dispytw.node.orders import (
+    End,
     Forget,
     Remove,
     Start,
@@ -18,7 +19,7 @@ from dispytw.node.orders import (
 )
 from dispytw.values import CANCELLED, TERMINATED, Outcome
 from dispytw.wire.records import ENDED, HANDED, NEVER_STARTED, RUNNING, UNKNOWN
-from tests.node.benching import ALICE, BOB, FACTS, FINE, ONE, THREE, TWO, BenchCase, X, Y, attempt
+from tests.node.benching import ALICE, BOB, FACTS, FINE, ONE, THREE, TWO, BenchCase, X, Y, attempt, end_orders
 
 
 class Attempts(BenchCase):
@@ -65,10 +66,10 @@ class Attempts(BenchCase):
         self.assertEqual([TellStarted(ALICE, ONE, 7.0)], self.bench.started(ONE, 7.0))
         self.assertEqual([], self.bench.started(ONE, 8.0))
         self.assertEqual([], self.bench.ended(Y.uid, ONE, FINE))
-        self.assertEqual([TellEnded(ALICE, ONE, FINE)], self.bench.ended(X.uid, ONE, FINE))
+        self.assertEqual(end_orders(ONE, FINE), self.bench.ended(X.uid, ONE, FINE))
         self.assertEqual([], self.bench.ended(X.uid, ONE, Outcome(TERMINATED)))
         self.assertEqual([], self.bench.started(ONE, 9.0))
-        self.assertEqual([Forget(ONE, FINE)], self.bench.acknowledged(ONE))
+        self.assertEqual([Forget(ONE, X.uid, FINE)], self.bench.acknowledged(ONE))
         self.assertEqual([], self.bench.acknowledged(ONE))
         self.assertEqual([], self.bench.started(ONE, 9.0))
 
@@ -90,10 +91,10 @@ class Attempts(BenchCase):
         orders = self.bench.supervisor_ended(X.uid, "killed")
         terminated = Outcome(TERMINATED, exception="the job's supervisor ended: killed", reason="killed")
         self.assertEqual(
-            [TellEnded(ALICE, TWO, terminated), TellEnded(ALICE, THREE, Outcome(CANCELLED, reason="killed"))],
-            orders[:2],
+            end_orders(TWO, terminated) + end_orders(THREE, Outcome(CANCELLED, reason="killed")),
+            orders[:4],
         )
-        self.assertEqual([Remove, TellFailed], [type(order) for order in orders[2:]])
+        self.assertEqual([Remove, TellFailed], [type(order) for order in orders[4:]])
         self.assertEqual(0, self.bench.busy())
 
     def test_what_runs_when_its_computation_is_closed(self) -> None:
@@ -101,7 +102,7 @@ class Attempts(BenchCase):
         self.running(ONE)
         self.bench.closed(ALICE, X.uid)
         self.assertEqual(
-            [TellEnded(ALICE, ONE, Outcome(CANCELLED, reason="")), Remove(X.uid)],
+            [*end_orders(ONE, Outcome(CANCELLED, reason="")), Remove(X.uid)],
             self.bench.supervisor_ended(X.uid, ""),
         )
 
@@ -115,7 +116,7 @@ class Reconciling(BenchCase):
         self.bench.ended(X.uid, ONE, FINE)
         self.offer(generation, TWO, THREE)
         self.bench.started(TWO, 7.0)
-        orders, words, ready = self.bench.reconciled(ALICE, [(THREE, 3), (attempt(4), 3)])
+        orders, words, ready = self.bench.reconciled(ALICE, [(THREE, 3, generation), (attempt(4), 3, generation)])
         self.assertEqual({ONE: ENDED, TWO: RUNNING, THREE: HANDED, attempt(4): NEVER_STARTED}, dict(words))
         self.assertEqual(4, len(words))
         self.assertEqual([TellEnded(ALICE, ONE, FINE), TellStarted(ALICE, TWO, 7.0)], orders)
@@ -124,7 +125,7 @@ class Reconciling(BenchCase):
     def test_nothing_of_others(self) -> None:
         """Another client hears of none of it, and is not told that what runs never started."""
         self.running(ONE)
-        self.assertEqual(([], [(ONE, UNKNOWN)], []), self.bench.reconciled(BOB, [(ONE, 3)]))
+        self.assertEqual(([], [(ONE, UNKNOWN)], []), self.bench.reconciled(BOB, [(ONE, 3, 0)]))
 
     def test_only_computations_that_are_ready(self) -> None:
         """Not one that is being launched, nor one that is ending."""
@@ -151,19 +152,21 @@ class Reconciling(BenchCase):
         self.assertEqual({ONE: UNKNOWN}, self.words(ONE))
 
     def test_what_was_given_up(self) -> None:
-        """A client that comes back too late learns that the outcome is gone, not that the job never ran."""
+        """A client that comes back too late, to a disk that has nothing any more, does not learn that the job never ran."""
         self.running(ONE)
         self.bench.ended(X.uid, ONE, FINE)
+        self.bench.kept([ONE])
         self.bench.disconnected(ALICE, 100.0)
-        self.assertIn(Forget(ONE, FINE), self.bench.elapsed(100.0 + HOLD))
+        self.assertEqual([End(X.uid)], self.bench.elapsed(100.0 + HOLD))
         self.bench.connected(ALICE, "alice@desk")
         self.assertEqual({ONE: UNKNOWN}, self.words(ONE))
 
     def test_what_is_remembered_is_bounded(self) -> None:
         """The oldest acknowledged attempts go; those whose client never heard of their end are not pushed out by them."""
-        with mock.patch.object(entries, "_REMEMBERED", 2):
+        with mock.patch.object(benches, "_REMEMBERED", 2):
             generation = self.running(ONE)
             self.bench.ended(X.uid, ONE, FINE)
+            self.bench.kept([ONE])
             self.bench.disconnected(ALICE, 100.0)
             self.bench.elapsed(100.0 + HOLD)
             self.bench.connected(ALICE, "alice@desk")

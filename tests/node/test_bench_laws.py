@@ -53,6 +53,8 @@ class Node(RuleBasedStateMachine):
         self.acknowledged: set[Attempt] = set()
         self.forgotten: set[Attempt] = set()
         self.recalled: set[bytes] = set()
+        self.unwritten: dict[Attempt, o.Owed] = {}
+        self.disk: dict[Attempt, o.Owed] = {}
 
     # The laws that are seen in orders.
     def carry_out(self, orders: Iterable[o.Order]) -> None:
@@ -77,7 +79,7 @@ class Node(RuleBasedStateMachine):
     def _Stop(self, order: o.Stop) -> None:
         assert self.running[order.attempt] == order.computation, "stopped what does not run"
 
-    def _Recall(self, order: o.Recall) -> None:
+    def _GetBack(self, order: o.GetBack) -> None:
         assert self.supervisors[order.computation], "asked a supervisor that is not ready"
         self.recalled.add(order.computation)
 
@@ -97,10 +99,19 @@ class Node(RuleBasedStateMachine):
     def _Forget(self, order: o.Forget) -> None:
         assert order.attempt not in self.forgotten, "forgotten twice"
         assert order.outcome == self.outcomes[order.attempt], "another outcome forgotten than told"
-        client = self.owners[order.attempt][0]
-        late = client in self.gone and self.now >= self.gone[client] + HOLD
-        assert order.attempt in self.acknowledged or late, "forgotten too early"
+        assert order.attempt in self.acknowledged, "forgotten too early"
         self.forgotten.add(order.attempt)
+        self.unwritten.pop(order.attempt, None)
+        self.disk.pop(order.attempt, None)
+
+    def _Keep(self, order: o.Keep) -> None:
+        owed = order.owed
+        assert (owed.client, owed.computation) == self.owners[owed.attempt], "kept for somebody else"
+        assert owed.attempt not in self.unwritten and owed.attempt not in self.disk, "kept twice"
+        self.unwritten[owed.attempt] = owed
+
+    def _BringBack(self, order: o.BringBack) -> None:
+        self.carry_out(self.bench.recalled([each for each in self.disk.values() if each.client == order.client], self.now))
 
     def _TellReady(self, order: o.TellReady) -> None:
         assert self.held[order.computation] == order.client, "told somebody else"
@@ -216,7 +227,7 @@ class Node(RuleBasedStateMachine):
     @rule(client=clients, which=st.integers(0, 1), most=st.integers(1, 3))
     def recall(self, client: bytes, which: int, most: int) -> None:
         if client in self.connected:
-            self.carry_out(self.bench.recalled(client, OWNED[client][which].uid, most))
+            self.carry_out(self.bench.asked_back(client, OWNED[client][which].uid, most))
 
     @precondition(lambda self: self.recalled.intersection(self.supervisors))
     @rule(chance=st.data(), these=attempts)
@@ -241,7 +252,7 @@ class Node(RuleBasedStateMachine):
     def reconcile(self, client: bytes, these: list[Attempt]) -> None:
         if client not in self.connected:
             return
-        orders, words, ready = self.bench.reconciled(client, [(each, FACTS.incarnation) for each in these])
+        orders, words, ready = self.bench.reconciled(client, [(each, FACTS.incarnation, 0) for each in these])
         self.carry_out(orders)
         assert len(words) == len(dict(words)) and set(dict(words).values()) <= WORDS
         assert set(these) <= set(dict(words)), "no word for what was asked"
@@ -297,8 +308,16 @@ class Node(RuleBasedStateMachine):
 
     def _end(self, each: Attempt, outcome: Outcome) -> None:
         orders = self.bench.ended(self.running[each], each, outcome)
-        assert [type(order) for order in orders] == [o.TellEnded], "an outcome is not told"
+        assert [type(order) for order in orders] == [o.Keep, o.TellEnded], "an outcome is not kept and told"
         self.carry_out(orders)
+
+    @precondition(lambda self: self.unwritten)
+    @rule()
+    def write(self) -> None:
+        """The disk has what it was given."""
+        self.disk.update(self.unwritten)
+        written, self.unwritten = list(self.unwritten), {}
+        self.carry_out(self.bench.kept(written))
 
     # What time does, and the end.
     @precondition(lambda self: self.gone)
@@ -327,7 +346,7 @@ class Node(RuleBasedStateMachine):
         """Who was turned away and has not been told otherwise waits for somebody."""
         assert not self.turned_away or self.bench.holder is not None
         if self.bench.holder is not None and not self.held:
-            owed = {self.owners[each][0] for each in set(self.outcomes) - self.forgotten}
+            owed = {self.owners[each][0] for each in set(self.outcomes) - self.forgotten}  # at hand, or on the disk
             assert self.bench.holder in self.connected | owed, "held by somebody who is gone and is owed nothing"
 
     def teardown(self) -> None:
@@ -338,21 +357,25 @@ class Node(RuleBasedStateMachine):
             self.elapse(ZOMBIE)
             for each in sorted(self.running):
                 self._end(each, Outcome(CANCELLED))
+            self.write()
             self.elapse(HOLD)
             for uid in sorted(self.supervisors):
                 self._die(uid)
+        self.write()
         self.elapse(HOLD)
         assert self.bench.next_due() is None, "somebody is remembered for ever"
         assert self.bench.holder is None, "the node is held for ever"
         assert self.held == {} and self.supervisors == {}
-        assert self.forgotten == set(self.outcomes) == set(self.owners), "an outcome was never forgotten"
+        assert set(self.outcomes) == set(self.owners)
+        assert self.forgotten | set(self.disk) == set(self.outcomes), "an outcome is lost"
+        assert not self.forgotten & set(self.disk), "an outcome is kept for ever"
 
 
 class Laws(unittest.TestCase):
     """What holds whatever happens."""
 
     def test_any_history(self) -> None:
-        """Never more attempts than slots, none started twice; outcomes are told until acknowledged and forgotten once; one holder."""
+        """Never more attempts than slots, none started twice; outcomes are kept, told until acknowledged, forgotten once; one holder."""
         run_state_machine_as_test(
             Node, settings=settings(max_examples=80, stateful_step_count=40, deadline=None, report_multiple_bugs=False)
         )

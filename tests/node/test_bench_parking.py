@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispytw.node.orders import Recall, Start, TellGivenBack
+from dispytw.node.orders import GetBack, Start, TellGivenBack
 from dispytw.values import CANCELLED, Outcome
 from dispytw.wire.records import HANDED, NEVER_STARTED
 from tests.node.benching import ALICE, BOB, FACTS, FINE, ONE, THREE, TWO, BenchCase, X, Y, attempt
@@ -35,18 +35,18 @@ class Parking(BenchCase):
     def test_recalled(self) -> None:
         """The supervisor is asked; what it gives up is told, and is not here any more."""
         self.offer(self.prepare(), ONE, TWO, THREE)
-        self.assertEqual([Recall(X.uid, 2)], self.bench.recalled(ALICE, X.uid, 2))
+        self.assertEqual([GetBack(X.uid, 2)], self.bench.asked_back(ALICE, X.uid, 2))
         self.assertEqual([TellGivenBack(ALICE, (THREE,))], self.bench.given_back(X.uid, [THREE]))
         self.assertEqual(2, self.bench.busy())
-        words = dict(self.bench.reconciled(ALICE, [(TWO, FACTS.incarnation), (THREE, FACTS.incarnation)])[1])
+        words = dict(self.bench.reconciled(ALICE, [(TWO, FACTS.incarnation, 0), (THREE, FACTS.incarnation, 0)])[1])
         self.assertEqual((HANDED, NEVER_STARTED), (words[TWO], words[THREE]))
 
     def test_nothing_to_give_back(self) -> None:
         """Is said too, also of a computation that is not ready, or another client's."""
         self.offer(self.prepare(), ONE)
         self.assertEqual([TellGivenBack(ALICE, ())], self.bench.given_back(X.uid, []))
-        self.assertEqual([TellGivenBack(ALICE, ())], self.bench.recalled(ALICE, Y.uid, 1))
-        self.assertEqual([TellGivenBack(BOB, ())], self.bench.recalled(BOB, X.uid, 1))
+        self.assertEqual([TellGivenBack(ALICE, ())], self.bench.asked_back(ALICE, Y.uid, 1))
+        self.assertEqual([TellGivenBack(BOB, ())], self.bench.asked_back(BOB, X.uid, 1))
         self.assertEqual([], self.bench.given_back(Y.uid, [ONE]))
 
     def test_only_what_waits(self) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from twisted.internet.defer import fail
 from twisted.logger import globalLogPublisher
 
 from dispytw.errors import NodeHeldError, RefusedError, VersionError, WireError
 from dispytw.node import connections
-from dispytw.node.steward import SHOWN_AFTER
+from dispytw.node.telling import SHOWN_AFTER
 from dispytw.values import FINISHED, Attempt, Body, Computation, File, Inline, Outcome, Stored
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
@@ -54,7 +55,7 @@ class Introductions(ConnectionCase):
         (event,) = (event for event in events if event.get("log_namespace") == connections.__name__)
         self.assertEqual(("alice@desk", text), (event["name"], str(event["error"])))
         self.assertEqual({}, self.bench._clients)
-        self.assertIsNone(self.steward._links.get(ALICE))
+        self.assertIsNone(self.steward._teller.links.get(ALICE))
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_nothing_before_it(self) -> None:
@@ -79,9 +80,67 @@ class Introductions(ConnectionCase):
         self.assertTrue(self.client.closed.called)
         self.assertFalse(newer.closed.called)
         self.assertIsNone(self.bench.next_due())
-        self.steward._links[ALICE].tell_freed()
+        self.steward._teller.links[ALICE].tell_freed()
         self.flush()
         self.assertEqual([("freed",)], newer.told)
+
+
+class TakingOver(ConnectionCase):
+    """Bob's program brings home what Alice's has left behind."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.introduce()
+        generation = self.opened()
+        jobs = [[each.job, 1, b""] for each in (ONE, TWO)]
+        self.answered(ask.RunJobs, computation=X.uid, generation=generation, jobs=jobs)
+        self.newcomer, _ = self.connect(BOB)
+        self.introduce(self.newcomer, name="bob@desk")
+
+    def take(self, token: bytes = X.token) -> Any:
+        asked = self.newcomer.ask(ask.TakeOver, computation=X.uid, token=token)
+        self.flush()
+        self.advance(0.1, 0.01)
+        return self.successResultOf(asked)
+
+    def test_its_own_client_is_there(self) -> None:
+        """So it stays with that one; nor does another token open it."""
+        kept = self.refused(RefusedError, ask.TakeOver, self.newcomer, computation=X.uid, token=X.token)
+        self.assertEqual("alice@desk is still connected to this node", kept)
+        wrong = self.refused(RefusedError, ask.TakeOver, self.newcomer, computation=X.uid, token=b"t" * 16)
+        self.assertEqual("the token is not that of the computation", wrong)
+
+    def test_it_comes_home(self) -> None:
+        """With a word for each attempt, and every outcome, those on the disk included."""
+        self.node.abort()
+        self.flush()
+        self.steward.job_ended(X.uid, ONE, Outcome(FINISHED, Inline(b"1")))
+        self.advance(70.0, 1.0)
+        self.assertEqual([ONE], list(self.journal.rows))
+        self.newcomer, _ = self.connect(BOB)
+        self.introduce(self.newcomer, name="bob@desk")
+        self.assertEqual({"known": 1}, self.take())
+        self.assertIn(("change hands", X.uid, BOB, "bob@desk"), self.launcher.asked)
+        words = self.answered(ask.Reconcile, self.newcomer, attempts=[])["attempts"]
+        self.assertEqual([[ONE.job, 1, "ended"], [TWO.job, 1, "handed"]], sorted(words))
+        self.advance(0.1, 0.01)
+        self.assertEqual([("ended", ONE)], [(kind, told[0]) for kind, told in self.newcomer.told])
+        self.advance(0.1, 0.01)
+        self.assertEqual({}, self.journal.rows)
+
+    def test_nothing_is_here(self) -> None:
+        """Is said, and is no error."""
+        asked = self.newcomer.ask(ask.TakeOver, computation=b"n" * 16, token=X.token)
+        self.flush()
+        self.assertEqual({"known": 0}, self.successResultOf(asked))
+
+    def test_a_disk_that_cannot_be_read(self) -> None:
+        """Is told to whoever asks: better no answer than one that forgets what is owed."""
+        self.bench.retained(BOB, Y.uid, Y.token)
+        self.patch(self.journal, "recall", lambda client: fail(OSError("cannot be read")))
+        newer, _ = self.connect(BOB)
+        self.assertIn("cannot be read", self.failed_with(WireError, newer.introduce(name="bob@desk")))
+        self.assertEqual(1, len(self.flushLoggedErrors(OSError)))
 
 
 class SignsOfLife(ConnectionCase):
@@ -101,7 +160,7 @@ class SignsOfLife(ConnectionCase):
         self.assertFalse(self.client.closed.called)
         self.advance(1.4)
         self.assertTrue(self.client.closed.called)
-        self.assertIsNone(self.steward._links.get(ALICE))
+        self.assertIsNone(self.steward._teller.links.get(ALICE))
 
     def test_a_client_that_gives_signs(self) -> None:
         """Stays."""
@@ -206,25 +265,16 @@ class Asks(ConnectionCase):
         """A word for each attempt, with its number; and what is ready, with its generation."""
         generation = self.opened()
         self.answered(ask.RunJobs, computation=X.uid, generation=generation, jobs=[[ONE.job, 1, b""]])
-        answer = self.answered(ask.Reconcile, attempts=[[TWO.job, 1, 3], [THREE.job, 1, 2]])
+        answer = self.answered(ask.Reconcile, attempts=[[TWO.job, 1, 3, generation], [THREE.job, 1, 2, 7]])
         words = [[ONE.job, 1, "handed"], [TWO.job, 1, "never started"], [THREE.job, 1, "unknown"]]
         self.assertEqual(words, answer["attempts"])
         self.assertEqual([[X.uid, generation]], answer["computations"])
 
     def test_take_over(self) -> None:
-        """What a client that is gone has left can be had for its token, by one who has said who he is."""
+        """Is refused to one who has not said who he is."""
         self.opened()
         other, _ = self.connect(BOB)
-        take = {"computation": X.uid, "token": X.token}
-        self.refused(WireError, ask.TakeOver, other, **take)
-        self.introduce(other, name="bob@desk")
-        self.assertIn("alice@desk is still connected", self.refused(RefusedError, ask.TakeOver, other, **take))
-        self.client.abort()
-        self.flush()
-        self.assertIn("token", self.refused(RefusedError, ask.TakeOver, other, computation=X.uid, token=b"?" * 16))
-        self.assertEqual({"known": 1}, self.answered(ask.TakeOver, other, **take))
-        self.assertEqual({"known": 0}, self.answered(ask.TakeOver, other, computation=Y.uid, token=Y.token))
-        self.assertEqual("bob@desk", self.steward.bench.holder_name())
+        self.refused(WireError, ask.TakeOver, other, computation=X.uid, token=X.token)
 
     def test_nonsense(self) -> None:
         """Is an error, and the link stays."""
@@ -322,7 +372,7 @@ class TheEnd(ConnectionCase):
         self.client.transport.loseConnection()
         self.flush()
         self.assertEqual([Inline(bytes(100_000))], deleted)
-        self.assertIsNone(self.steward._links.get(ALICE))
+        self.assertIsNone(self.steward._teller.links.get(ALICE))
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_drop(self) -> None:

@@ -7,6 +7,7 @@ import os
 from twisted.trial.unittest import TestCase
 
 from dispytw.errors import RefusedError, UnknownComputationError
+from dispytw.node.adoption import Papers
 from dispytw.values import CANCELLED, FINISHED, Computation, File
 from tests.node.launching import LauncherCase, RealLauncherCase
 from tests.worker.driving import opened
@@ -72,7 +73,7 @@ class LauncherContract(LauncherCase):
         self.launcher.close(bytes(16))
         self.launcher.kill(bytes(16))
         computation = Computation(self.launch(), "compute", File("bundle", bytes(32), 0))
-        self.assertRaises(RefusedError, self.launcher.launch, computation, "", "", "")
+        self.assertRaises(RefusedError, self.launcher.launch, Papers(computation, bytes(16), "", 9), "", "", "")
 
     async def test_stop(self) -> None:
         """All computations end, each told; nothing is launched any more."""

@@ -20,16 +20,20 @@ from twisted.python.failure import Failure
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
 
+from dispytw.inmemoryjobs import MemoryJournal
 from dispytw.node import service
+from dispytw.node.adoption import Papers
 from dispytw.node.service import TELLING, CannotServe, NodeConfig, NodeService
 from dispytw.node.statedir import StateDir
 from dispytw.values import CANCELLED, FINISHED, Attempt, Outcome, Stored
 from dispytw.version import VERSION
 from dispytw.wire import nodecommands as ask
+from dispytw.wire import spool
 from dispytw.wire.credentials import INSECURE, Secret
 from dispytw.wire.doorway import Doorway, DoorwayServerFactory, Self
+from dispytw.wire.frames import Ended
 from dispytw.wire.records import computation_record
-from tests.node.benching import ALICE, ONE, X
+from tests.node.benching import ALICE, BOB, ONE, THREE, TWO, X, Y, owed
 from tests.node.linking import Client
 from tests.node.stewarding import Launcher
 
@@ -78,19 +82,41 @@ class NodeLauncher(Launcher):
     """Stands for the launcher; its supervisors end when they are told to.
 
     :ivar made_with: what the service gave it.
+    :ivar left: outcomes that supervisors have left, by the name of their files.
     """
 
     made_with: tuple[Any, ...] = ()
-    width: int = 0
+    options: dict[str, Any] = attrs.field(factory=dict)
+    left: dict[str, list[Ended]] = attrs.field(factory=dict)
     stopped: Deferred[None] = attrs.field(factory=lambda: succeed(None))
 
-    @property
-    def out_dir(self) -> str:
-        return os.path.join(self.made_with[1], "out")
+    def remains(self, name: str, papers: Papers) -> list[Ended]:
+        return self.left[name]
 
     def stop(self) -> Deferred[None]:
         self.asked.append(("stop",))
         return self.stopped
+
+
+class NodeJournal(MemoryJournal):
+    """Stands for the journal, in memory.
+
+    :ivar made_with: what the service gave it.
+    """
+
+    made_with: tuple[Any, ...] = ()
+    seconds = 0.0
+
+    def __init__(self, reactor: Reactor) -> None:
+        super().__init__(reactor)
+        self.seconds = 0.0
+        self.closed = False
+
+    def attempts(self) -> set[Attempt]:
+        return set(self.rows)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class ServiceCase(SynchronousTestCase):
@@ -106,12 +132,18 @@ class ServiceCase(SynchronousTestCase):
         self.hidden: list[None] = []
         self.patch(service, "hide_process", lambda: self.hidden.append(None))
         self.patch(service, "Launcher", self._launcher)
+        self.journal = NodeJournal(self.reactor)
+        self.patch(service, "Journal", self._journal)
+        self.spool = os.path.join(self.state_dir, "spool")
 
-    def _launcher(self, *made_with: Any, width: int) -> NodeLauncher:
+    def _launcher(self, *made_with: Any, **options: Any) -> NodeLauncher:
         self.launcher.made_with = made_with
-        self.launcher.width = width
-        os.mkdir(self.launcher.out_dir)
+        self.launcher.options = options
         return self.launcher
+
+    def _journal(self, *made_with: Any) -> NodeJournal:
+        self.journal.made_with = made_with
+        return self.journal
 
     def make(self, **fields: Any) -> NodeService:
         """A node that is not started."""
@@ -179,7 +211,7 @@ class ServiceCase(SynchronousTestCase):
     @property
     def events(self) -> Any:
         """Whom the launcher tells."""
-        return self.launcher.made_with[3]
+        return self.launcher.made_with[4]
 
     def end(self, attempt: Attempt, outcome: Outcome) -> None:
         """A job ends."""
@@ -213,7 +245,26 @@ class Starting(ServiceCase):
         with open(os.path.join(self.state_dir, "run", "a.sock"), "w"):
             pass
         self.start()
-        self.assertEqual(["out"], os.listdir(os.path.join(self.state_dir, "run")))
+        self.assertEqual([], os.listdir(os.path.join(self.state_dir, "run")))
+
+    def test_what_an_earlier_daemon_left(self) -> None:
+        """Outcomes in files are inherited, kept and told; what is in the journal is known; what nobody owns is removed."""
+        state = StateDir.open(self.state_dir, 0)
+        state.close()
+        Papers(X, ALICE, "alice@desk", 7, True).write(os.path.join(self.spool, "a.papers"))
+        spool.write(os.path.join(self.spool, "a.owed"), [Ended(ONE, Outcome(FINISHED))])
+        for name in (f"{ONE.job.hex()}-1.result", f"{TWO.job.hex()}-1.result", f"{THREE.job.hex()}-1.result", "stray"):
+            with open(os.path.join(self.spool, name), "w"):
+                pass
+        self.journal.rows[TWO] = owed(TWO, Outcome(FINISHED), BOB, Y)
+        self.launcher.left = {"a": [Ended(ONE, Outcome(FINISHED))]}
+        node = self.start()
+        self.reactor.advance(1)
+        self.assertEqual({ONE, TWO}, set(self.journal.rows))
+        self.assertEqual([(X.uid, ONE)], self.launcher.forgetting)
+        self.assertEqual({ONE}, node._steward.bench.attempts())
+        names = {name.partition(".")[0] for name in os.listdir(self.spool)}
+        self.assertEqual({"a", f"{ONE.job.hex()}-1", f"{TWO.job.hex()}-1"}, names)
 
     def test_where_it_listens(self) -> None:
         """As the configuration says; in the clear only when insecure."""
@@ -240,7 +291,7 @@ class Starting(ServiceCase):
         self.assertEqual(list(sys.version_info[:2]), answer["python"])
         self.assertTrue(answer["platform"])
         self.assertEqual(
-            (os.path.join(self.state_dir, "run"), {"dispy_node_name": "there"}), self.launcher.made_with[1:3]
+            (os.path.join(self.state_dir, "run"), self.spool, {"dispy_node_name": "there"}), self.launcher.made_with[1:4]
         )
 
     def test_a_computation_arrives(self) -> None:
@@ -373,7 +424,7 @@ class Stopping(ServiceCase):
         """Nothing is left."""
         self.assertEqual([], self.reactor.getDelayedCalls())
         self.assertTrue(self.is_free())
-        self.assertFalse(os.path.exists(self.launcher.out_dir))
+        self.assertTrue(self.journal.closed)
 
     def test_an_idle_node(self) -> None:
         """Is closed at once: port, launcher, directory."""
@@ -420,7 +471,7 @@ class Stopping(ServiceCase):
     def test_a_large_outcome(self) -> None:
         """Still arrives whole."""
         client = self.run_a_job()
-        path = os.path.join(self.launcher.out_dir, "result")
+        path = os.path.join(self.spool, "result")
         with open(path, "wb") as result:
             result.write(bytes(3_000_000))
         self.end(ONE, Outcome(FINISHED, Stored(path, 3_000_000)))

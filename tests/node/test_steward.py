@@ -11,7 +11,9 @@ from twisted.internet.error import ConnectionLost
 
 from dispytw.errors import NodeHeldError, RefusedError, StreamError
 from dispytw.node.bench import HOLD
-from dispytw.node.steward import SHOWN_AFTER, Steward
+from dispytw.node.keeper import Keeper
+from dispytw.node.steward import Steward
+from dispytw.node.telling import SHOWN_AFTER
 from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, TERMINATED, Attempt, Inline, Outcome, Stored
 from tests.node.benching import ALICE, BOB, FINE, ONE, THREE, TWO, X, Y, attempt
 from tests.node.stewarding import Link, StewardCase
@@ -47,32 +49,38 @@ class Clients(StewardCase):
         self.assertEqual(["ended"], newer.kinds())
 
     def test_a_link_that_is_gone(self) -> None:
-        """Nothing is said, and what it is owed is given up after a minute; no timer is left."""
+        """Nothing is said, and what it is owed is after a minute only on the disk, until it comes back; no timer is left."""
         result = self.stored("result")
         self.run_jobs(ONE)
         self.clock.advance(5)
         self.steward.detached(ALICE, self.alice)
         self.steward.job_started(X.uid, ONE, 1.0)
         self.end(ONE, outcome=Outcome(FINISHED, result))
-        self.clock.advance(HOLD - 1)
+        self.clock.pump([0.1, 0.1, HOLD - 1.2])
         self.assertEqual([], self.alice.said)
-        self.assertEqual(["result"], self.there())
         self.assertEqual("alice@desk", self.bench.holder_name())
         self.clock.advance(1)
-        self.assertEqual([], self.there())
         self.assertEqual(("close", X.uid, True), self.launcher.asked[-1])
         self.steward.supervisor_ended(X.uid, "")
         self.assertEqual([], self.clock.getDelayedCalls())
+        self.assertEqual((set(), {ONE}), (self.bench.attempts(), set(self.journal.rows)))
+        back = self.steward.attached(ALICE, "alice@desk", self.alice)
+        self.assertNoResult(back)
+        self.clock.advance(0.1)
+        self.successResultOf(back)
+        self.assertEqual([(ONE, "ended")], self.steward.reconcile(ALICE, [])[0])
+        self.assertEqual(["result"], self.there())
 
     def test_a_clock_that_wakes_too_early(self) -> None:
         """What is due is judged by monotonic time alone, and looked after again."""
         now = 0.0
-        steward = Steward(self.bench, self.files, self.clock, lambda: now)
+        steward = Steward(self.bench, self.files, Keeper(self.journal, self.clock), self.clock, lambda: now)
         steward.launcher = self.launcher
         self.steward = steward
         steward.attached(ALICE, "alice@desk", self.alice)
         self.run_jobs(ONE)
         self.end(ONE)
+        self.clock.pump([0.1, 0.1, 0.1])
         steward.detached(ALICE, self.alice)
         self.clock.advance(HOLD)
         self.assertTrue(self.bench.busy() == 0 and self.bench.next_due() == HOLD)
@@ -144,7 +152,7 @@ class Computations(StewardCase):
 
     def test_no_launcher(self) -> None:
         """A steward that was not given one says so."""
-        steward = Steward(self.bench, self.files, self.clock, self.clock.seconds)
+        steward = Steward(self.bench, self.files, Keeper(self.journal, self.clock), self.clock, self.clock.seconds)
         steward.attached(ALICE, "alice@desk", self.alice)
         with self.assertRaisesRegex(RuntimeError, "no launcher"):
             steward.launcher.close(X.uid)
@@ -249,13 +257,13 @@ class Jobs(StewardCase):
         self.steward.run_jobs(BOB, Y.uid, generation, [(THREE, Inline(b""))])
         self.steward.job_ended(Y.uid, THREE, FINE)
         self.assertEqual(1, len(self.alice.said))
-        self.assertEqual(1, len(self.clock.getDelayedCalls()))
         self.turn()
         ended = {ONE: Outcome(FINISHED), TWO: Outcome(CANCELLED)}
         self.assertEqual([("started", (ONE, 7.0), (TWO, 8.0)), ("ended", ended, {})], self.alice.said)
         self.assertEqual([("ended", {THREE: FINE}, {})], self.bob.said[1:])
         self.turn()
         self.assertEqual(2, len(self.alice.said))
+        self.clock.pump([0.1, 0.1, 0.1])
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_a_short_job(self) -> None:
@@ -287,9 +295,20 @@ class Jobs(StewardCase):
         self.alice.answers[0].callback(None)
         self.assertEqual([], self.there())
         self.stored("result")
-        self.steward.reconcile(ALICE, [(ONE, 3)])
+        self.steward.reconcile(ALICE, [(ONE, 3, 0)])
         self.turn()
         self.assertEqual(["result"], self.there())
+
+    def test_a_supervisor_that_has_not_heard(self) -> None:
+        """And tells what is known already: it may forget what is kept, but not what is about to be."""
+        self.run_jobs(ONE)
+        self.end(ONE)
+        self.end(ONE)
+        self.assertEqual([], self.launcher.forgetting)
+        self.clock.pump([0.1, 0.1, 0.1])
+        self.assertEqual([(X.uid, ONE)], self.launcher.forgetting)
+        self.end(ONE)
+        self.assertEqual([(X.uid, ONE)] * 2, self.launcher.forgetting)
 
     def test_small_outcomes_do_not_wait_for_large_ones(self) -> None:
         """Those that need no stream are told at once; an inline body that is too large goes alone."""
@@ -404,6 +423,7 @@ class Stopping(StewardCase):
         self.assertNoResult(stopped)
         self.alice.answers[0].callback(None)
         self.successResultOf(stopped)
+        self.steward.keeper.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_a_client_that_hangs_up(self) -> None:
@@ -415,6 +435,7 @@ class Stopping(StewardCase):
         self.assertNoResult(stopped)
         self.steward.detached(ALICE, self.alice)
         self.successResultOf(stopped)
+        self.steward.keeper.stop()
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_no_timer_is_left(self) -> None:

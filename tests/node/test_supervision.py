@@ -32,7 +32,7 @@ class SupervisorLifeTests(RealLauncherCase, TestCase):
         self.assertIn("was killed by signal 9 (SIGKILL)", text)
         self.assertEqual(carriers([uid]), [])
         self.assertFalse(is_alive(pid))
-        self.assertEqual([name for name in os.listdir(self.run) if name != "out"], [])
+        self.assertEqual(os.listdir(self.run) + os.listdir(self.spool), [])
         self.assertNotIn("failed", self.events.kinds(uid))
 
     async def test_kill(self) -> None:

@@ -141,6 +141,16 @@ class Values(OptionsCase):
                 "--zombie-interval must be a number of minutes above 0", self.refusal(f"--zombie-interval={said}")
             )
 
+    def test_what_outlives_the_daemon(self) -> None:
+        """Minutes, days, and how safe it is; nothing of it is negative."""
+        config = self.config("--insecure", "--lease=0", "--retention=0.5", "--durability=full")
+        self.assertEqual((0.0, 43200.0, True), (config.lease, config.retention, config.survives_power_loss))
+        config = self.config("--insecure")
+        self.assertEqual((3600.0, 604800.0, False), (config.lease, config.retention, config.survives_power_loss))
+        for said in ("--lease=-1", "--retention=-1", "--lease=nan"):
+            self.assertEqual("--lease and --retention must not be negative", self.refusal(said))
+        self.assertEqual("--durability is normal or full", self.refusal("--durability=half"))
+
     def test_no_numbers(self) -> None:
         """Are refused where numbers are wanted."""
         for name in ("cpus", "port", "dispy-port", "zombie-interval", "announce-fd"):

@@ -14,9 +14,10 @@ from unittest import TestCase, mock
 from twisted.internet.defer import Deferred, succeed
 
 from dispytw.errors import StreamError, UnsafePathError
+from dispytw.node import workspace
 from dispytw.node.statedir import StateDir
 from dispytw.node.workspace import Workspace
-from dispytw.values import Computation, File, Inline, Stored
+from dispytw.values import Attempt, Computation, File, Inline, Stored
 from dispytw.wire.streams import Streams
 
 UID = b"u" * 16
@@ -88,9 +89,34 @@ class Store(WorkspaceCase):
         (Path(self.state.store) / ("0" * 64 + "ab.part")).write_text("half")
         (Path(self.state.inbox) / "00").write_text("arguments")
         again = Workspace(self.state)
+        again.tidy()
         self.assertEqual([], again.missing([file("a", b"1")]))
         self.assertEqual([hashlib.sha256(b"1").hexdigest()], os.listdir(self.state.store))
         self.assertEqual([], os.listdir(self.state.work) + os.listdir(self.state.inbox))
+
+
+    def test_what_is_still_owned(self) -> None:
+        """Stays: directories of computations that go on, arguments of their jobs, outcomes that are owed, and what supervisors left."""
+        attempt = Attempt(b"j" * 16, 2)
+        body = f"{attempt.job.hex()}-2"
+        for name in (f"{body}.result", f"{body}.stdout", f"{body}0.result", "a.owed", "a.papers", "b.papers", ".capture-1"):
+            (Path(self.state.spool) / name).write_text("")
+        for name in ("mine", "other"):
+            (Path(self.state.inbox) / name).write_text("")
+        self.lay_out()
+        (Path(self.state.work) / "stray").mkdir()
+        self.workspace.tidy([UID], [os.path.join(self.state.inbox, "mine")], [attempt], ["a"])
+        self.assertEqual([f"{body}.result", f"{body}.stdout", "a.owed", "a.papers"], sorted(os.listdir(self.state.spool)))
+        self.assertEqual(["mine"], os.listdir(self.state.inbox))
+        self.assertEqual([UID.hex()], os.listdir(self.state.work))
+        self.workspace.remove_bodies([attempt, Attempt(b"k" * 16, 1)])
+        self.assertEqual(["a.owed", "a.papers"], sorted(os.listdir(self.state.spool)))
+
+    def test_room(self) -> None:
+        """There is room as long as what is set aside for outcomes is free."""
+        self.assertTrue(self.workspace.has_room())
+        with mock.patch.object(workspace, "RESERVE", 2**62):
+            self.assertFalse(self.workspace.has_room())
 
 
 class LayingOut(WorkspaceCase):
@@ -124,7 +150,7 @@ class LayingOut(WorkspaceCase):
                 self.lay_out(file(path, b"1"))
             self.workspace.remove(UID)
         self.assertEqual(
-            {"run", "store", "work", "inbox", "uid", "incarnation", "lock"}, set(os.listdir(self.state.path))
+            {"run", "spool", "store", "work", "inbox", "uid", "incarnation", "lock"}, set(os.listdir(self.state.path))
         )
         self.assertEqual(["state"], os.listdir(self.root))
 

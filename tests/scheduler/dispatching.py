@@ -57,7 +57,7 @@ class FakeLink:
         _, waiting = self._unanswered.pop(index)
         (waiting.errback if isinstance(value, Exception) else waiting.callback)(value)
 
-    def reconcile(self, attempts: Sequence[tuple[Attempt, int]]) -> Deferred[Any]:
+    def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[Any]:
         return self._ask("reconcile", list(attempts))
 
     def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:

@@ -289,9 +289,9 @@ class Fleet:
             return node.tell("ready", cluster, node.ready[cluster])
         node.tell(mood, cluster)
 
-    def _node_reconciles(self, node: Node, asked: tuple[tuple[Attempt, int], ...]) -> None:
+    def _node_reconciles(self, node: Node, asked: tuple[tuple[Attempt, int, int], ...]) -> None:
         words = list(node.words.items())
-        for attempt, incarnation in asked:
+        for attempt, incarnation, _ in asked:
             if attempt not in node.words:
                 never = incarnation == node.incarnation and attempt not in node.acknowledged
                 words.append((attempt, NEVER_STARTED if never else UNKNOWN))

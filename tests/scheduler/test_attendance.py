@@ -25,11 +25,11 @@ class Joining(Registry):
         self.assertEqual([assign(1)], self.reconcile())
 
     def test_again(self) -> None:
-        """The node is asked about each attempt that is believed to be there, with the incarnation that was given it."""
+        """The node is asked about each attempt that is believed to be there, with the incarnation and the generation that it was given to."""
         self.ready()
         self.submit(1, 2)
         self.ledger.left(NODE, 1.0)
-        asked = ((attempt(1), 1), (attempt(2), 1))
+        asked = ((attempt(1), 1, GENERATION), (attempt(2), 1, GENERATION))
         self.assertEqual([o.Reconcile(NODE, asked)], self.join(now=2.0))
 
     def test_while_another_link_lives(self) -> None:

@@ -35,7 +35,7 @@ class Links(Dispatching):
         newer = self.join()
         self.submit(2)
         self.turn()
-        self.assertEqual([("reconcile", [(attempt(1), 1)])], newer.said)
+        self.assertEqual([("reconcile", [(attempt(1), 1, GENERATION)])], newer.said)
         newer.answer("reconcile", ([(attempt(1), HANDED)], {CLUSTER: GENERATION}))
         self.turn()
         self.assertEqual([attempt(2)], self.sent(newer))

@@ -5,10 +5,12 @@
 - A job that was lost is queued again only if it is reentrant.
 - Nobody is given up before his time, measured by a clock that never jumps.
 - What a mind counts is what there is.
+- No job is sent again and again: who refuses it gets a rest.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
@@ -24,6 +26,8 @@ from tests.simulation.watching import BenchWatch, LedgerWatch, Step
 LOSSES = ("ended: by its node", "reconciled: unknown", "elapsed: given up")
 #: Seconds by which clocks may differ for rounding.
 ROUNDING = 1e-6
+#: How often one job may be sent in so many seconds: a node that says that it is full is left alone for one.
+MOST_SENT, SENDING = 30, 10.0
 
 
 @attrs.define(eq=False)
@@ -31,6 +35,7 @@ class LawfulLedgerWatch(LedgerWatch):
     """Watches a ledger that keeps its word."""
 
     _away: dict[bytes, float] = attrs.field(factory=dict)
+    _sent: Counter[tuple[bytes, int]] = attrs.field(factory=Counter)
 
     def hold_to(self, event: str, args: tuple[Any, ...], steps: list[Step], orders: list[Any]) -> None:
         if event == "ended":
@@ -44,7 +49,10 @@ class LawfulLedgerWatch(LedgerWatch):
                 self._may_be_repeated(entity, label)
             if label == "elapsed: given up":
                 self._was_waited_for(entity)
-        self._books_balance([order for order in orders if isinstance(order, Assign)])
+        assigns = [order for order in orders if isinstance(order, Assign)]
+        self._books_balance(assigns)
+        for order in assigns:
+            self._gets_a_rest(order.attempt)
 
     def _settled_as_told(self, attempt: Attempt, outcome: Outcome, steps: list[Step], orders: list[Any]) -> None:
         self.record.heard.add(attempt)
@@ -79,6 +87,12 @@ class LawfulLedgerWatch(LedgerWatch):
             parks = mine == everything <= entry.cpus * (1 + MOST_PARKED) and share == entry.cpus
             if (everything > entry.cpus or mine > share) and not parks:
                 self.record.refuse(f"{self.name}: assigns more to {entry.name} than it has slots for")
+
+    def _gets_a_rest(self, attempt: Attempt) -> None:
+        lately = attempt.job, int(self.now() / SENDING)
+        self._sent[lately] += 1
+        if self._sent[lately] > MOST_SENT:
+            self.record.refuse(f"{self.name}: {attempt} is sent again and again, {MOST_SENT} times in less than {SENDING} s")
 
 
 @attrs.define(eq=False)

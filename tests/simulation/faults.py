@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -77,6 +78,36 @@ def crash(world: World) -> bool | None:
     return hit
 
 
+def kill_daemon(world: World) -> bool | None:
+    """A node's daemon alone is killed, and comes back: its supervisors are adopted."""
+    node = any_node(world)
+    if node is None:
+        return None
+    hit = bool(node.launcher.running())
+    node.kill_daemon()
+    if world.chance.random() < 0.3:
+        world.house.clock.callLater(world.chance.uniform(0.1, 2.0), leases_end, node)
+    comes_back(world, node)
+    return hit
+
+
+def leases_end(node: MemoryNode) -> None:
+    """Supervisors have waited for a daemon for long enough: they cancel their jobs, leave the outcomes, and end."""
+    for computation in node.launcher.computations if not node.up else ():
+        node.launcher.close(computation)
+
+
+def fill_disk(world: World) -> bool | None:
+    """A node's disk is full for a while."""
+    node = any_node(world)
+    if node is None:
+        return None
+    journal = node.journal
+    journal.full = True
+    world.house.clock.callLater(world.chance.uniform(0.5, 20.0), setattr, journal, "full", False)
+    return bool(node.launcher.running())
+
+
 def stop(world: World) -> bool | None:
     """A node is ended by SIGTERM, and comes back some time later."""
     node = any_node(world)
@@ -96,7 +127,6 @@ def comes_back(world: World, node: MemoryNode) -> None:
             if node.up:
                 node.crash()
             node.restart()
-            world.watch_bench(node)
             world.say(f"{node.facts.name} is back")
 
     world.house.clock.callLater(world.chance.uniform(2.5, 75.0) if world.chance.random() < 0.7 else 2.5, restart)
@@ -188,7 +218,13 @@ def cancel(world: World) -> bool | None:
     hit = [pair for pair in pairs if pair[1].uid in running] if world.chance.random() < 0.7 else []
     starts = [pair for pair in pairs if pair[1].uid in handed] if world.chance.random() < 0.5 else []
     cluster, job = world.chance.choice(starts or hit or pairs)
-    cluster.client.process.deliver(lambda: cluster.cancel(job) and None)
+    if starts and world.chance.random() < 0.4:  # while its node cannot be told
+        for wire in world.house.wires_of(cluster.client):
+            wire.cut()
+        act = partial(cluster.client.process.deliver, lambda: cluster.cancel(job) and None)
+        world.house.clock.callLater(world.chance.uniform(0.01, 0.5), act)
+    else:
+        cluster.client.process.deliver(lambda: cluster.cancel(job) and None)
     if world.chance.random() < 0.2:
         cluster.client.process.deliver(lambda: cluster.cancel(job) and None)
     if starts:
@@ -278,13 +314,15 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], float]] = {
     "cut": (cut, 3.0),
     "tear": (tear, 2.0),
     "hold": (hold, 2.0),
-    "crash": (crash, 2.0),
+    "crash": (crash, 1.5),
+    "daemon killed": (kill_daemon, 3.0),
+    "disk full": (fill_disk, 1.0),
     "stop": (stop, 1.0),
     "supervisor killed": (kill_supervisor, 2.0),
     "worker killed": (kill_job, 2.0),
     "suspend": (suspend, 2.0),
     LOSE_AN_ANSWER: (lose_an_answer, 10.0),
-    SAY_LAST_WORDS: (say_last_words, 1.5),
+    SAY_LAST_WORDS: (say_last_words, 3.0),
     SAY_TWICE: (say_twice, 4.0),
     "cancel": (cancel, 5.0),
     "cancel too late": (cancel_too_late, 0.5),

@@ -78,3 +78,5 @@ def check_nothing_left(nodes: list[MemoryNode], jobs: int) -> None:
             raise Broken(f"{node.facts.name} is not free: {bench._placed}, {bench._opened}, {node.launcher.computations}")
         if node.steward._bodies or node.steward._args:
             raise Broken(f"{node.facts.name} keeps arguments: {node.steward._bodies}")
+        if node.launcher.owed:
+            raise Broken(f"supervisors of {node.facts.name} keep outcomes that the node has: {node.launcher.owed}")

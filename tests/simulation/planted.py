@@ -247,8 +247,8 @@ def wall_clock_at_the_node(patch: Patch) -> None:
     """
 
     class Steward(testing.Steward):
-        def __init__(self, bench: Bench, files: Any, clock: Any, now: Any, *rest: Any) -> None:
-            super().__init__(bench, files, clock, now.__self__.wall, *rest)
+        def __init__(self, bench: Bench, files: Any, keeper: Any, clock: Any, now: Any, *rest: Any) -> None:
+            super().__init__(bench, files, keeper, clock, now.__self__.wall, *rest)
 
     patch(testing, "Steward", Steward)
 

@@ -61,11 +61,11 @@ class Planted(SynchronousTestCase):
 
     def test_acknowledge_before_keeping(self) -> None:
         """A client acknowledges an outcome a turn before its ledger has it, and dies in between."""
-        self.found(planted.acknowledge_before_keeping, 9, "forgets the outcome of .* which its client's ledger has not got")
+        self.found(planted.acknowledge_before_keeping, 2, "forgets the outcome of .* which its client's ledger has not got")
 
     def test_refuse_a_second_run(self) -> None:
         """A node refuses an attempt that it has."""
-        self.found(planted.refuse_a_second_run, 16, "it is here already|RunJobs was said twice")
+        self.found(planted.refuse_a_second_run, 8, "it is here already|RunJobs was said twice")
 
     def test_refuse_a_second_end(self) -> None:
         """A client answers the end of an attempt that it has heard of by an error."""
@@ -73,43 +73,43 @@ class Planted(SynchronousTestCase):
 
     def test_incarnation_not_raised(self) -> None:
         """A node that crashed says the number of its former life."""
-        self.found(planted.incarnation_not_raised, 0, "never started.* not in the table|has begun in attempts")
+        self.found(planted.incarnation_not_raised, 1, "never started.* not in the table|has begun in attempts")
 
     def test_late_attempt_accepted(self) -> None:
         """An outcome of a superseded attempt settles the job."""
-        self.found(planted.late_attempt_accepted, 23, "nobody spoke of")
+        self.found(planted.late_attempt_accepted, 4, "nobody spoke of")
 
     def test_slot_released_twice(self) -> None:
         """A slot is released when its job's end is heard, and again when the job is found to be lost."""
-        self.found(planted.slot_released_twice, 3, "counts .* slots .* in use")
+        self.found(planted.slot_released_twice, 16, "counts .* slots .* in use")
 
     def test_cancel_overwrites_finished(self) -> None:
         """A job that finished before the cancel came is said to be Cancelled."""
-        self.found(planted.cancel_overwrites_finished, 7, "has ended with .* its job with")
+        self.found(planted.cancel_overwrites_finished, 1, "has ended with .* its job with")
 
     def test_cancel_overwrites_what_is_owed(self) -> None:
         """A node that has an outcome to tell is told to cancel, and tells another."""
-        self.found(planted.cancel_overwrites_what_is_owed, 3, "has ended with .* is told")
+        self.found(planted.cancel_overwrites_what_is_owed, 5, "has ended with .* is told")
 
     def test_reconcile_skipped(self) -> None:
         """A link that comes back at once begins without a reconcile."""
-        self.found(planted.reconcile_skipped, 0, "without any trouble a client")
+        self.found(planted.reconcile_skipped, 0, "without any trouble a client|is sent again and again")
 
     def test_window_credit_lost(self) -> None:
         """A stream's window is not given back."""
-        self.found(planted.window_credit_lost, 0, "a stream stands at")
+        self.found(planted.window_credit_lost, 2, "a stream stands at")
 
     def test_window_given_in_vain(self) -> None:
         """A stream's window is given back, and its sender does not wake."""
-        self.found(planted.window_given_in_vain, 5, "a stream stands at")
+        self.found(planted.window_given_in_vain, 45, "a stream stands at")
 
     def test_wall_clock_for_liveness(self) -> None:
         """The wall clock jumps, and nodes are given up for it."""
-        self.found(planted.wall_clock_for_liveness, 130, "is given up after")
+        self.found(planted.wall_clock_for_liveness, 20, "is given up after")
 
     def test_wall_clock_at_the_node(self) -> None:
         """The wall clock jumps, and a node takes its client for gone."""
-        self.found(planted.wall_clock_at_the_node, 110, "elapsed: .* after .* instead of")
+        self.found(planted.wall_clock_at_the_node, 10, "elapsed: .* after .* instead of")
 
     def test_sent_again_on_silence(self) -> None:
         """A job that is not reentrant is sent again, because its node is silent and its start was not heard of."""

@@ -87,7 +87,7 @@ class Watch:
                 result = method(*args, **kwargs)
             finally:
                 self._depth = 0
-            self._compare(event, args, before, result)
+            self._compare(event, (*args, *kwargs.values()), before, result)
             return result
 
         return watched
@@ -270,7 +270,8 @@ class BenchWatch(Watch):
 
     EVENTS = (
         *("connected", "disconnected", "opened", "ready", "setup_failed", "supervisor_ended", "closed", "offered", "started"),
-        *("ended", "acknowledged", "cancelled", "recalled", "given_back", "reconciled", "elapsed", "stopped"),
+        *("ended", "acknowledged", "cancelled", "asked_back", "given_back", "reconciled", "elapsed", "stopped"),
+        *("adopted", "handed_over", "recalled", "retained", "kept", "disk_has_room"),
     )
 
     def states(self) -> dict[Hashable, str]:
@@ -291,6 +292,7 @@ class BenchWatch(Watch):
 
     def _of_offered(self, before: Any, result: Any, client: bytes, computation: bytes, generation: int, attempts: Any) -> Labels:
         words = {"no free slot": "no slot", "the computation is not ready here": "not ready", "the node is being stopped": "stopping"}
+        words["no room on the disk"] = "no room"
         refused = {attempt: f"offered: {words.get(reason, reason)}" for attempt, reason in result[1]}
         return {attempt: refused.get(attempt, "offered") for attempt in attempts}
 
@@ -302,6 +304,14 @@ class BenchWatch(Watch):
 
     def _of_given_back(self, before: Any, result: Any, computation: bytes, attempts: Any) -> Labels:
         return dict.fromkeys(attempts, "given_back")
+    def _of_handed_over(self, before: Any, result: Any, computation: bytes, attempts: Any) -> Labels:
+        return {attempt: "adopted" for attempt, _ in attempts}
+
+    def _of_recalled(self, before: Any, result: Any, owed: Any, now: float, kept: bool = True, name: str = "") -> Labels:
+        return {each.attempt: "recalled" if kept else "inherited" for each in owed}
+
+    def _of_kept(self, before: Any, result: Any, attempts: Any) -> Labels:
+        return dict.fromkeys(attempts, "kept")
 
     def _of_acknowledged(self, before: Any, result: Any, attempt: Attempt) -> Labels:
         return {attempt: "acknowledged"}

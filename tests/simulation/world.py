@@ -69,6 +69,7 @@ class World:
         self.house.mean_latency = self.chance.choice((0.003, 0.003, 0.3))
         self.house.joined = self._joined
         self.record.performed = self.house.performed
+        self.house.begun = self.watch_bench  # type: ignore[method-assign]
 
     # The plan.
     def live(self) -> None:
@@ -117,7 +118,6 @@ class World:
             node.crash()
             node.restart()
             self.nodes.append(node)
-            self.watch_bench(node)
             if chance.random() < 0.3:
                 self._slow[node.uid] = chance.choice((0.01, 0.3))
         self._client()
@@ -209,6 +209,8 @@ class World:
         seconds = self.chance.choice((3600.0, -3600.0))
         self.faults["wall clock jumps"] += 1
         self.hits["wall clock jumps"] += bool(self.house.running)
+        if self.chance.random() < 0.5:
+            self._fault("cut")  # whoever has just lost a link looks at the clock
         self.say(f"the wall clocks jump by {seconds}")
         self.house.wall_clock_jumps(seconds)
 
@@ -260,7 +262,7 @@ class World:
                 if node.up:
                     node.crash()
                 node.restart()
-                self.watch_bench(node)
+            node.journal.full = False
         self.say("healed")
 
     def _settle(self) -> None:

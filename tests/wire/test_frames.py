@@ -34,7 +34,7 @@ outcomes = st.builds(
 any_frame: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
         frames.Setup,
-        *(texts, texts, st.none() | texts, st.dictionaries(texts, texts, max_size=5), texts, times),
+        *(texts, texts, st.none() | texts, st.dictionaries(texts, texts, max_size=5), texts, times, times, texts),
         *(counts, st.sampled_from(["job", "worker"]), st.none() | counts),
     ),
     st.builds(frames.Recall, counts),
@@ -46,6 +46,9 @@ any_frame: st.SearchStrategy[Frame] = st.one_of(
     st.builds(frames.SetupFailed, texts),
     st.builds(frames.Started, attempts, times),
     st.builds(frames.Ended, attempts, outcomes),
+    st.builds(frames.Kept, st.lists(attempts, max_size=100).map(tuple)),
+    st.builds(frames.Runs, attempts, st.none() | times, st.none() | st.builds(Stored, texts, st.integers(0, 2**40))),
+    st.builds(frames.Standing, st.booleans(), st.booleans()),
     st.builds(frames.Returned, times, bodies),
     st.builds(frames.Raised, st.none() | times, texts),
 )
@@ -85,7 +88,8 @@ class FramesTests(unittest.TestCase):
     def test_frames_that_are_refused(self) -> None:
         """Wrong codes, counts and types."""
         for fields in ([], [99], [5, 1], [3, [b"short", 1]], [3, [bytes(16), 0]], [2, [bytes(16), 1], ["p", -1]], [2, [bytes(16), 1], 7],
-                       [8, [bytes(16), 1], [5, None, b"", b"", None, None, None, ""]], [6, 7], [7, [bytes(16), 1], "now"], [[1]], [{}]):  # fmt: skip
+                       [8, [bytes(16), 1], [5, None, b"", b"", None, None, None, ""]], [6, 7], [7, [bytes(16), 1], "now"], [[1]], [{}],
+                       [20, b"x" * 19], [20, [1]], [21, [bytes(16), 1], None, b"inline"]):  # fmt: skip
             with self.subTest(fields=fields), self.assertRaises(WireError):
                 Decoder().feed(framed(msgpack.packb(fields)))
 

@@ -12,9 +12,10 @@ import tempfile
 import time
 import unittest
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from dispytw.values import JOB, Attempt, Body, Inline, Outcome, Stored
-from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Start, Started, encode
+from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Standing, Start, Started, encode
 from tests.worker.standin import COMMAND
 
 #: Seconds after which a wait for a frame has failed.
@@ -71,6 +72,7 @@ class Driver:
         width: int = 4,
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
+        lease: float = 0.0,
     ) -> None:
         self.directory = tempfile.mkdtemp(prefix="supervisor-")
         self.work, self.out = self.path("work"), self.path("out")
@@ -80,9 +82,10 @@ class Driver:
         self.frames: list[Frame] = []
         self._decoder = Decoder()
         self._attempts = 0
+        self.spool = self.path("spool")
         facts = {"dispy_node_name": "here"}
         self._setup = Setup(
-            *(self.path("bundle"), self.work, program, facts, self.out, grace),
+            *(self.path("bundle"), self.work, program, facts, self.out, grace, lease, self.spool),
             *(width, isolation, max_jobs_per_worker),
         )
         self._command = command
@@ -91,8 +94,8 @@ class Driver:
     def path(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
-    def start(self, environment: Mapping[str, str] | None = None) -> Driver:
-        """Start the process, connect, and say Setup."""
+    def start(self, environment: Mapping[str, str] | None = None, setup: bool = True) -> Driver:
+        """Start the process, connect, and say Setup, if wanted."""
         heard, notice = os.pipe()
         argv = [*self._command, "--listen", self.path("s"), "--notice", str(notice)]
         with open(self.path("log"), "wb") as log:
@@ -102,11 +105,29 @@ class Driver:
         os.close(notice)
         assert os.read(heard, 1), self.log()
         os.close(heard)
+        self.connect()
+        if setup:
+            self.say(self._setup)
+        return self
+
+    def connect(self) -> None:
+        """Become the supervisor's daemon, or its next one."""
+        self._decoder = Decoder()
+        self.frames.clear()
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(DEADLINE)
         self.socket.connect(self.path("s"))
-        self.say(self._setup)
-        return self
+
+    def disappear(self) -> None:
+        """Be gone, as a daemon that is killed."""
+        self.socket.close()
+
+    def stands(self) -> tuple[Standing, list[Frame]]:
+        """Where the supervisor says that it stands, and what it said before that."""
+        before: list[Frame] = []
+        while not isinstance(frame := self.hear(lambda frame: True), Standing):
+            before.append(frame)
+        return frame, before
 
     def log(self) -> str:
         with open(self.path("log")) as log:
@@ -164,6 +185,8 @@ class Driver:
         """End the supervisor, as a daemon that disappears does, and remove everything."""
         if self.process is not None:
             self.socket.close()
+            if self._setup.lease:
+                self.process.kill()
             try:
                 self.process.wait(DEADLINE)
             finally:
@@ -182,7 +205,7 @@ def compute(name, *args): return globals()[name](*args)
 class SupervisorTestCase(unittest.TestCase):
     """Starts supervisors and ends them."""
 
-    def supervisor(self, source: str, **options: str) -> Driver:
+    def supervisor(self, source: str, **options: Any) -> Driver:
         driver = Driver(PRELUDE + source, **options)
         self.addCleanup(driver.stop)
         return driver.start()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import unittest
 
-from dispytw.values import FINISHED
-from dispytw.wire.frames import Close, Frame, Ready, SetupFailed, encode
+from dispytw.values import FINISHED, Attempt
+from dispytw.wire.frames import Close, Frame, Kept, Ready, SetupFailed, Standing, encode
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
 from tests.worker.driving import DEADLINE, SupervisorTestCase
 
@@ -49,10 +49,15 @@ class DaemonConnectionTests(unittest.TestCase):
         self.assertFalse(self.connection.wants_to_write)
 
     def test_a_daemon_that_is_gone(self) -> None:
-        """A write to it is its end; what is said afterwards is forgotten."""
+        """What it had said is heard although nothing can be said to it any more; then comes the end."""
+        self.daemon.sendall(encode(Close()))
         self.daemon.close()
         self.connection.send(Ready())
         self.connection.flush()
+        self.assertEqual((self.lost, self.connection.wants_to_write), (0, False))
+        self.connection.read()
+        self.assertEqual((self.heard, self.lost), ([Close()], 0))
+        self.connection.read()
         self.connection.send(Ready())
         self.connection.drain(1)
         self.assertEqual((self.lost, self.connection.wants_to_write), (1, False))
@@ -66,18 +71,28 @@ class SupervisorsDaemonTests(SupervisorTestCase):
     """A real supervisor."""
 
     def test_nonsense_from_the_daemon(self) -> None:
-        """What is no frame ends it like a daemon that is gone."""
-        driver = self.supervisor("")
+        """What is no frame ends the connection like a daemon that is gone; the supervisor waits for another one."""
+        driver = self.supervisor("def fine(): return 1", lease=DEADLINE)
         driver.hear_a(Ready)
         driver.socket.sendall(b"\xff" * 100)
-        self.assertEqual(self.ended(driver), 0)
-
-    def test_a_second_daemon_is_turned_away(self) -> None:
-        """While one daemon is connected no other is heard."""
-        driver = self.supervisor("def fine(): return 1")
-        driver.hear_a(Ready)
-        with socket.socket(socket.AF_UNIX) as second:
-            second.settimeout(DEADLINE)
-            second.connect(driver.path("s"))
-            self.assertEqual(second.recv(1), b"")
+        with self.assertRaises(EOFError):
+            driver.hear_a(Ready)
+        driver.connect()
+        self.assertEqual(Standing(True), driver.hear_a(Standing))
         self.assertEqual(driver.run("fine").status, FINISHED)
+
+    def test_a_second_daemon_waits(self) -> None:
+        """While one daemon is connected no other is heard; it has its turn when the first one's words have all been read."""
+        driver = self.supervisor("def fine(): return 1", lease=DEADLINE)
+        driver.hear_a(Ready)
+        first = driver.socket
+        driver.connect()
+        driver.say(Close())
+        second, driver.socket = driver.socket, first
+        self.assertEqual(driver.run("fine").status, FINISHED)
+        attempt = driver.begin("fine")
+        first.close()
+        driver.socket = second
+        driver.outcome(attempt)
+        driver.say(Kept(tuple(Attempt(b"%016d" % n, 1) for n in (1, 2))))
+        self.assertEqual(self.ended(driver), 0)

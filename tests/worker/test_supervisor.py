@@ -8,7 +8,7 @@ import sys
 import unittest
 
 from dispytw.values import FINISHED, TERMINATED, Stored
-from dispytw.wire.frames import Close, Ready, SetupFailed
+from dispytw.wire.frames import Close, Ready, SetupFailed, Standing
 from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -38,7 +38,7 @@ class SetupTests(SupervisorTestCase):
         ):
             with self.subTest(returned):
                 driver = self.supervisor(f"def setup(): return {returned}")
-                answer = driver.hear(lambda frame: True)
+                answer = driver.hear(lambda frame: not isinstance(frame, Standing))
                 self.assertEqual(isinstance(answer, Ready), succeeds)
                 if isinstance(answer, SetupFailed):
                     self.assertIn(f"returned {returned}", answer.text)
@@ -212,7 +212,7 @@ class EndTests(SupervisorTestCase):
             self.assertNotIn("cleaned up", driver.log())
 
     def test_without_its_daemon_it_ends(self) -> None:
-        """When the daemon is gone, jobs and supervisor are, too."""
+        """When the daemon is gone and the lease is over, jobs and supervisor are, too."""
         driver, hidden = self._with_a_sleeping_job()
         driver.socket.close()
         self.assertEqual(self.ended(driver), 0)
