@@ -33,10 +33,11 @@ def called(job):
     endings[job.id].append(job.status)
 
 if __name__ == "__main__":
-    address, gate, starts, reentrant = sys.argv[1:]
+    address, gate, starts, kind = sys.argv[1:]
     dialer.LONGEST = 0.1  # seconds: the test has five
     endings = collections.defaultdict(list)
-    cluster = dispy.JobCluster(compute, nodes=[address], callback=called, reentrant=reentrant == "reentrant")
+    isolation = "worker" if kind == "kept workers" else "job"
+    cluster = dispy.JobCluster(compute, nodes=[address], callback=called, reentrant=kind == "reentrant", isolation=isolation)
     jobs = [cluster.submit(n, gate, starts) for n in range(20)]
     while sum(job.status == dispy.DispyJob.Running for job in jobs) < 2 or lines(starts) < 6:
         time.sleep(0.01)
@@ -114,6 +115,10 @@ class RestartTests(SynchronousTestCase):
     def test_not_reentrant(self) -> None:
         """It makes no difference whether jobs may be started anew: none has to be."""
         self.assert_all_finish("not reentrant")
+
+    def test_kept_workers(self) -> None:
+        """Workers that are kept go on too, and so does what waits for them."""
+        self.assert_all_finish("kept workers")
 
     def test_in_setup(self) -> None:
         """Killed while setup() runs: the new node runs it anew, and all jobs."""

@@ -11,7 +11,7 @@ import unittest
 from functools import partial
 from typing import Any
 
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Started, encode
 from dispytw.worker.keptjobs import Kept, KeptJobs
 from dispytw.worker.keptslots import KeptSlot
@@ -244,6 +244,16 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual([D], self.jobs.recall(1))
         self.assertEqual([C], self.jobs.recall(5))
         self.assertEqual(2, len(self.jobs))
+
+    def test_standing(self) -> None:
+        """A daemon that connects hears what runs, since when, and what waits, in a worker's queue or here; files of arguments too."""
+        stored = Stored("/args", 100_000)
+        self.jobs.start(A, stored)
+        self.start(B, C, D)
+        self.begins(self.worker(0))
+        runs = self.jobs.standing()
+        self.assertEqual({A: stored, B: None, C: None, D: None}, {each.attempt: each.args for each in runs})
+        self.assertEqual({A}, {each.attempt for each in runs if each.started is not None})
 
     def test_nonsense(self) -> None:
         """A worker whose socket carries what no worker says is ended, and its job with it."""
