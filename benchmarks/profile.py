@@ -70,14 +70,19 @@ def _size(contestant: Any) -> int:
 
 
 def usages(daemon: int) -> dict[str, Usage]:
-    """What each role has used so far. Workers that have ended are in what their supervisor's children have used."""
+    """What each role has used so far: workers that have ended are in what the children of their forkers have used."""
     found = _threads()
     everybody = processes.everybody()
     found["daemon"] = next(process.own for process in everybody if process.pid == daemon)
     supervisors = [process for process in everybody if process.parent == daemon]
     found["supervisor"] = sum((process.own for process in supervisors), Usage())
-    living = [worker.own + worker.children for s in supervisors for worker in processes.descendants(s.pid, everybody)]
-    found["workers"] = sum(living, sum((process.children for process in supervisors), Usage()))
+    parents = {process.pid for process in supervisors}
+    servers = [process for process in everybody if process.parent in parents]
+    own = sum((process.own for process in servers), Usage())
+    below = [process.children for process in servers]
+    below += [each.own + each.children for process in servers for each in processes.descendants(process.pid, everybody)]
+    forked = sum(below, Usage())
+    found.update({"workers": own} if forked == Usage() else {"forkers": own, "workers": forked})
     return found
 
 

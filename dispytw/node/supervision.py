@@ -47,7 +47,7 @@ class LauncherEvents(Protocol):
         """The computation cannot be run here, and why; `supervisor_ended` follows."""
 
     def job_started(self, computation: bytes, attempt: Attempt, started: float) -> None:
-        """The attempt's body began, at this wall time in seconds."""
+        """The attempt's body began, at this wall time in seconds; not told of one that ends a moment later."""
 
     def job_ended(self, computation: bytes, attempt: Attempt, outcome: Outcome) -> None:
         """The attempt has ended, its processes are gone, its slot is free."""

@@ -75,7 +75,7 @@ def spawn(reactor: Any, supervision: Supervision, command: Sequence[str], base: 
         process = reactor.spawnProcess(
             _SupervisorProcess(supervision),
             command[0],
-            [*command, "--listen", base + ".sock", "--notice", str(_NOTICE)],
+            [*command, base + ".sock", str(_NOTICE)],
             env=scrubbed(os.environb, computation),
             path=_PACKAGE_PARENT,
             childFDs={0: nothing.fileno(), 1: log.fileno(), 2: log.fileno(), _NOTICE: "r"},

@@ -11,7 +11,7 @@ from dispytw.scheduler.policy import Candidates, Queue
 from dispytw.values import MOST_PARKED, Attempt
 
 #: Seconds of work that may wait on a node behind what runs there: enough to hide the way there and back.
-HORIZON = 0.02
+HORIZON = 0.05
 #: Seconds below which no body is taken to be.
 SHORTEST = HORIZON / MOST_PARKED
 #: How much of what is known of durations each new one replaces.

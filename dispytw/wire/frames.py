@@ -3,11 +3,12 @@
 The conversation: the daemon connects, and the supervisor says where it stands: what it `Runs`, each outcome that no daemon has kept
 (`Ended`), and last `Standing`. To a new one the daemon says `Setup`, once; the supervisor opens the bundle, runs the user's setup() and
 answers `Ready` or `SetupFailed`. From then on the daemon says `Start` for each attempt, and `Cancel` if need be; the supervisor answers
-`Started` when the job's process exists and `Ended` when that and everything it left behind are gone. It keeps each outcome until the
-daemon says `Kept`. A supervisor runs as many jobs at a time as its *width*; the others wait, and `Recall` gets those back that have not
-started (`GivenBack`). `Close` asks for the end: running jobs are cancelled, cleanup() is run, and the closed connection is the answer.
+`Started` when the job's process exists, unless the job ends a moment later, and `Ended` when that and everything it left behind are gone.
+It keeps each outcome until the daemon says `Kept`. A supervisor runs as many jobs at a time as its *width*; the others wait, and `Recall`
+gets those back that have not started (`GivenBack`). `Close` asks for the end: running jobs are cancelled, cleanup() is run, and the
+closed connection is the answer.
 
-A worker says one word to its supervisor over the socket of its slot: `Returned` or `Raised`, or nothing when it died.
+Whoever serves a slot, a kept worker or a forker, is given `Start` and says `Started` and `Ended` to its supervisor in the same frames.
 
 A frame is its length (4 bytes, big-endian) and a msgpack list: a code, then the fields. Bodies above 48 KiB are named by their path, as
 both ends live on one machine and belong to one user. Nothing here imports Twisted.
@@ -161,24 +162,8 @@ class Standing:
     closing: bool = False
 
 
-@attrs.frozen
-class Returned:
-    """Worker to supervisor: the body began at this wall time and returned; its result as a payload."""
-
-    began: float
-    result: Body
-
-
-@attrs.frozen
-class Raised:
-    """Worker to supervisor: the body raised; the traceback, and when the body began, None if it never did."""
-
-    began: float | None
-    exception: str
-
-
 _Said = Ready | SetupFailed | Started | Ended | GivenBack | Runs | Standing
-Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said | Returned | Raised
+Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -308,10 +293,8 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     SetupFailed: lambda f: [6, f.text],
     Started: lambda f: [7, _attempt_fields(f.attempt), f.started],
     Ended: lambda f: [8, _attempt_fields(f.attempt), _outcome_fields(f.outcome)],
-    Returned: lambda f: [9, f.began, _body_fields(f.result)],
     Recall: lambda f: [23, f.most],
     GivenBack: lambda f: [24, _packed_attempts(f.attempts)],
-    Raised: lambda f: [10, f.began, f.exception],
     Kept: lambda f: [20, _packed_attempts(f.attempts)],
     Runs: lambda f: [21, _attempt_fields(f.attempt), f.started, _optional(_body_fields, f.args)],
     Standing: lambda f: [22, f.ready, f.closing],
@@ -326,10 +309,8 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     6: lambda text: SetupFailed(_text(text)),
     7: lambda attempt, started: Started(_attempt(attempt), _time(started)),
     8: lambda attempt, outcome: Ended(_attempt(attempt), _outcome(outcome)),
-    9: lambda began, result: Returned(_time(began), _body(result)),
     23: lambda most: Recall(_count(most)),
     24: lambda attempts: GivenBack(_unpacked_attempts(attempts)),
-    10: lambda began, exception: Raised(_optional(_time, began), _text(exception)),
     20: lambda attempts: Kept(_unpacked_attempts(attempts)),
     21: lambda attempt, started, args: Runs(_attempt(attempt), _optional(_time, started), _optional(_stored, args)),
     22: lambda ready, closing: Standing(bool(ready), bool(closing)),
@@ -344,12 +325,6 @@ def encode(frame: Frame) -> bytes:
     packed: bytes = _pack(_FIELDS[type(frame)](frame))
     if len(packed) > FRAME_LIMIT:
         raise WireError(f"a {type(frame).__name__} frame of {len(packed)} bytes; the limit is {FRAME_LIMIT}")
-    return _LENGTH.pack(len(packed)) + packed
-
-
-def encode_returned(began: float, result: bytes) -> bytes:
-    """`Returned` with an inline result as the bytes that travel: each page that a worker touches on its way is copied for each job."""
-    packed: bytes = _pack([9, began, result])
     return _LENGTH.pack(len(packed)) + packed
 
 

@@ -33,6 +33,13 @@ PYTHON = (sys.version_info.major, sys.version_info.minor)
 
 _LENGTH = struct.Struct(">I")
 
+#: Types whose values have no parts, and names nothing; containers of no more than so many values are looked into.
+_SCALARS = frozenset({int, float, complex, bool, str, bytes, type(None)})
+_CONTAINERS = frozenset({tuple, list, dict})
+_MOST_PARTS = 8
+#: Bytes of a payload up to which it is copied rather than viewed.
+_SHORT = 1024
+
 
 class Shipped(Protocol):
     """What the other end can find by name, as far as this end knows."""
@@ -79,8 +86,15 @@ def open_arguments(data: bytes, define: Callable[[bytes], None] | None = None) -
     :param define: takes a supplement and defines what is in it.
     :raises PayloadError: when it cannot be opened here.
     """
-    opened: tuple[tuple[Any, ...], dict[str, Any]] = open_value(data, define)
-    return opened
+    opened: tuple[tuple[Any, ...], dict[str, Any]]
+    if data[:1] != PICKLED or len(data) > _SHORT:
+        opened = open_value(data, define)
+        return opened
+    try:
+        opened = pickle.loads(data[1:])  # at once, as most are: a forked worker's every call costs copied pages
+        return opened
+    except Exception as error:
+        raise _unopened(error) from error
 
 
 def pack_result(value: Any, shipped: Shipped) -> bytes:
@@ -88,6 +102,8 @@ def pack_result(value: Any, shipped: Shipped) -> bytes:
 
     :raises PayloadError: when it cannot be packed.
     """
+    if type(value) in _SCALARS:
+        return PICKLED + pickle.dumps(value, 5)
     try:
         return pack_value(value, shipped).data
     except PayloadError as error:
@@ -107,6 +123,8 @@ def pack_value(value: Any, shipped: Shipped) -> Packed:
 
     :raises PayloadError: when it cannot be packed.
     """
+    if _is_plain(value):
+        return Packed(PICKLED + pickle.dumps(value, 5))
     try:
         try:
             return _by_name(value, shipped)
@@ -126,7 +144,11 @@ def open_value(data: bytes, define: Callable[[bytes], None] | None = None) -> An
     except PayloadError:
         raise
     except Exception as error:
-        raise PayloadError(f"this payload cannot be opened here: {type(error).__name__}: {error}") from error
+        raise _unopened(error) from error
+
+
+def _unopened(error: Exception) -> PayloadError:
+    return PayloadError(f"this payload cannot be opened here: {type(error).__name__}: {error}")
 
 
 def _open(data: memoryview, define: Callable[[bytes], None] | None) -> Any:
@@ -154,6 +176,19 @@ def _open_bytecode(body: memoryview) -> Any:
     import dill
 
     return dill.Unpickler(io.BytesIO(body[2:]), ignore=True).load()
+
+
+def _is_plain(value: Any, depth: int = 3) -> bool:
+    """Whether a small value is made of Python's own simple types alone: then nothing in it can need a name, and nobody needs to ask."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind not in _CONTAINERS or len(value) > _MOST_PARTS or not depth:
+        return False
+    for part in value:
+        if not _is_plain(part, depth - 1):
+            return False
+    return kind is not dict or _is_plain(tuple(value.values()), depth - 1)
 
 
 class _Pickler(pickle.Pickler):

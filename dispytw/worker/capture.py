@@ -7,6 +7,7 @@ head stays, the rest is dropped and counted, and the disk never fills.
 from __future__ import annotations
 
 import os
+import re
 
 import attrs
 
@@ -17,6 +18,7 @@ from dispytw.worker import descriptors
 CAP = 8 * 1024 * 1024
 #: "At least", as what is written between the look and the cut goes uncounted.
 _NOTE = b"\n[at least %d bytes of output beyond this point were dropped]\n"
+_NOTED = re.compile(rb"\n\[at least (\d+) bytes of output beyond this point were dropped\]\n\Z")
 
 
 def _nameless(directory: str) -> int:
@@ -67,14 +69,19 @@ class Capture:
         return body
 
     def noted(self, body: Body) -> Body:
-        """What somebody else has taken, with a note of what was dropped here meanwhile."""
-        if self._dropped and isinstance(body, Stored):
-            note = _NOTE % self._dropped
-            with open(body.path, "ab") as copy:
-                copy.write(note)
-            body = Stored(body.path, body.size + len(note))
-        self._dropped = 0
-        return body
+        """What somebody else has taken, with one note of all that was dropped, by whom it may be."""
+        dropped, self._dropped = self._dropped, 0
+        if not dropped or not isinstance(body, Stored):
+            return body
+        with open(body.path, "r+b") as copy:
+            copy.seek(-min(body.size, len(_NOTE) + 20), os.SEEK_END)
+            earlier = _NOTED.search(copy.read())
+            if earlier:
+                dropped += int(earlier[1])
+                copy.seek(-len(earlier[0]), os.SEEK_END)
+            copy.write(_NOTE % dropped)
+            copy.truncate()
+            return Stored(body.path, copy.tell())
 
     def tail(self, size: int) -> bytes:
         """The last bytes written."""

@@ -9,7 +9,7 @@ import attrs
 import msgpack
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Body, Inline
-from dispytw.wire.frames import Frame, Raised, Returned
+from dispytw.worker.words import Raised, Returned, Said
 
 #: First byte of a payload that is plain msgpack.
 MSGPACK_FORMAT = b"m"
@@ -28,7 +28,7 @@ class Ending:
     reason: str = ""
 
 
-def judge(word: Frame | None, wait_status: int, *, cancelled: bool, program: bool, stderr_tail: str = "") -> Ending:
+def judge(word: Said | None, wait_status: int, *, cancelled: bool, program: bool, stderr_tail: str = "") -> Ending:
     """Why the attempt ended.
 
     A job that returns after it was cancelled has finished: it caught the KeyboardInterrupt. Any other end after a cancel is a

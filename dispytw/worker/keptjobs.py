@@ -1,4 +1,6 @@
-"""The jobs of a supervisor that keeps its workers: who has which job, who is cancelled, and what is known when a worker dies.
+"""The jobs of a supervisor: which server has which, who is cancelled, and what is known when a server dies.
+
+A *server* is the process that serves a slot: a kept worker, or a forker, which forks a worker for each job.
 
 A job here *waits*, is *given* to a worker's queue, or *runs* from the moment its worker said `Started`. What is given and not running can
 be taken back at any time (see `dispytw.worker.keptslots`), so an idle worker gets what waits behind a long job, and the death of a
@@ -21,15 +23,19 @@ from dispytw.values import CANCELLED, EMPTY, TERMINATED, Attempt, Body, Outcome,
 from dispytw.wire.frames import Ended, Frame, Runs, Start, Started
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import CANCELLED_REASON, judge
-from dispytw.worker.jobs import LOOK, PATIENCE, TAIL, UNSTARTED, not_started
-from dispytw.worker.keptperformer import KeptWorker, keep_performing
+from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
 from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.performer import AGAIN, Namespace, stored_path
+from dispytw.worker.performer import AGAIN, stored_path
+from dispytw.worker.serving import Performer, serve
 from dispytw.worker.timers import Timers
 
 #: Seconds of work that a worker may have waiting in its queue, and at most how many jobs that is.
 _AHEAD = 0.005
 _MOST_AHEAD = 64
+#: Seconds between looks at what running jobs have written.
+LOOK = 0.1
+#: Why a job that waited when it was cancelled has ended.
+UNSTARTED = "cancelled before it started"
 
 
 @attrs.define(eq=False)
@@ -71,6 +77,8 @@ class KeptJobs:
     """All jobs of one supervisor that keeps its workers.
 
     :param tell: takes the frames meant for the daemon.
+    :param make: makes what runs the jobs of a slot, in a new process.
+    :param forks: whether that is a forker.
     :param watch: called with each new worker's socket and what to call when it can be read.
     :param out: directory for captures and long bodies.
     :param spared: direct children that setup() left and jobs may use.
@@ -82,8 +90,8 @@ class KeptJobs:
     watch: Callable[[socket.socket, Callable[[], None]], None]
     unwatch: Callable[[socket.socket], None]
     timers: Timers
-    namespace: Namespace
-    cwd: str
+    make: Callable[[KeptSlot], Performer]
+    forks: bool
     out: str
     spared: frozenset[int]
     grace: float
@@ -99,6 +107,11 @@ class KeptJobs:
 
     def __len__(self) -> int:
         return len(self._waiting) + sum(worker.load for worker in (*self._workers, *self._dead))
+
+    @property
+    def runs_low(self) -> bool:
+        """Whether no more than a few jobs for each worker wait."""
+        return len(self._waiting) <= self.width
 
     # What the daemon wants.
     def start(self, attempt: Attempt, args: Body) -> None:
@@ -165,7 +178,8 @@ class KeptJobs:
 
     @property
     def _ahead(self) -> int:
-        return max(1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
+        """Jobs that a server may have besides the one it runs; next to a fork, fetching one takes no time, and order is kept."""
+        return max(0 if self.forks else 1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
 
     def _take_back(self, worker: Kept) -> bool:
         """Let everything that the worker has not taken wait again, in its old order."""
@@ -193,7 +207,7 @@ class KeptJobs:
                 self.tell(Ended(attempt, not_started(error)))
             return None
         if pid == 0:
-            keep_performing(partial(KeptWorker, self.namespace, slot, self.cwd, self.out, self.most_jobs), slot, supervisor)
+            serve(self.make, slot, supervisor, self.most_jobs)
         worker = Kept(slot, pid)
         self._workers.append(worker)
         self.watch(slot.ours, partial(self._hear, worker))
@@ -237,7 +251,8 @@ class KeptJobs:
         worker.cancelled = attempt
         self._signal(worker, attempt, signal.SIGINT)
         self.timers.after(self.grace, partial(self._signal, worker, attempt, signal.SIGTERM))
-        self.timers.after(2 * self.grace, partial(self._force, worker, attempt))
+        last = partial(self._signal, worker, attempt, FORCE) if self.forks else partial(self._force, worker, attempt)
+        self.timers.after(2 * self.grace, last)
 
     def _signal(self, worker: Kept, attempt: Attempt, signum: int) -> None:
         """A signal by name: the worker ignores it if it has another job by then."""

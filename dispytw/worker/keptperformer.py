@@ -1,8 +1,4 @@
-"""What a kept worker does with its life: job after job, from the queue of its slot, until it is ended.
-
-Before a body runs, the worker says `Started` to the supervisor: when it dies, this is the job that it dies of, and those still in the queue
-have not started. When the body is over it says `Ended` with everything that belongs to that job: result, output, traceback. Between
-two jobs it kills whatever the first one left running, and both words go out in one write.
+"""What a kept worker does with a job: it runs the body in its own process, and when that is over kills whatever it left running.
 
 SIGINT and SIGTERM mean an attempt, which the slot names. A signal that comes late finds another attempt running, or none, and does nothing.
 """
@@ -14,28 +10,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import attrs
 
 from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
-from dispytw.wire.frames import Ended, Start, Started, encode
-from dispytw.worker import descriptors, tree
-from dispytw.worker.capture import Capture
+from dispytw.wire.frames import Ended, Start
+from dispytw.worker import tree
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
-    AGAIN,
-    FULL,
     Namespace,
-    become_worker,
     flush_output,
     forget_parents_children,
     read_body,
     stored_path,
     written_body,
 )
+from dispytw.worker.serving import taken
 from dispytw.worker.tracebacks import text_of
 
 
@@ -46,41 +38,24 @@ class KeptWorker:
     :param namespace: performs the jobs.
     :param cwd: where each job starts.
     :param out: directory for bodies above `INLINE_LIMIT`.
-    :param most_jobs: after so many it ends, and is replaced.
     """
 
     namespace: Namespace
     slot: KeptSlot
     cwd: str
     out: str
-    most_jobs: int | None
+    spent: bool = False
     _pid: int = attrs.field(factory=os.getpid)
     _running: Attempt | None = None
 
-    def serve(self) -> None:
-        """Run jobs for as long as there are any, and wait for more."""
-        start = self.slot.take(wait=True)
-        said, done = b"", 0
-        while start is not None:
-            said += encode(Started(start.attempt, time.time()))
-            self._say(said)
-            said = encode(self._performed(start))
-            done += 1
-            if done == self.most_jobs:
-                break
-            start = self.slot.take(wait=False)
-            if start is None:
-                self._say(said)
-                said, start = b"", self.slot.take(wait=True)
-        self._say(said)
+    def begin(self) -> None:
+        """Hear signals from now on."""
+        _signal.signal(signal.SIGINT, self._interrupted)
+        _signal.signal(signal.SIGTERM, self._terminated)
+        _signal.pthread_sigmask(signal.SIG_UNBLOCK, (int(signal.SIGINT),))
 
-    def _say(self, said: bytes) -> None:
-        if said and descriptors.is_ours(self.slot.theirs.fileno()):
-            self.slot.theirs.sendall(said)
-        elif said:
-            os._exit(1)  # closed by the job: whatever is there now is not ours to write to
-
-    def _performed(self, start: Start) -> Ended:
+    def perform(self, start: Start) -> Ended:
+        """Run one job."""
         self._prepare()
         outcome = self._tried(start)
         if os.getpid() != self._pid:
@@ -88,7 +63,7 @@ class KeptWorker:
         flush_output()
         self._sweep()
         path = partial(stored_path, self.out, start.attempt)
-        stdout, stderr = _taken(self.slot.stdout, path("stdout")), _taken(self.slot.stderr, path("stderr"))
+        stdout, stderr = taken(self.slot.stdout, path("stdout")), taken(self.slot.stderr, path("stderr"))
         return Ended(start.attempt, attrs.evolve(outcome, stdout=stdout, stderr=stderr, ended=time.time()))
 
     def _prepare(self) -> None:
@@ -141,37 +116,3 @@ class KeptWorker:
                 time.sleep(0.001)  # a killed process needs its moment; nothing else is to be done here
             if "multiprocessing.process" in sys.modules:
                 forget_parents_children()
-
-
-def _taken(capture: Capture, path: str) -> Body:
-    """What was captured; where the disk is full it waits for room."""
-    while True:
-        try:
-            return capture.take(path)
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            time.sleep(AGAIN)
-
-
-def keep_performing(make: Callable[[], KeptWorker], slot: KeptSlot, supervisor: int) -> NoReturn:
-    """Be a kept worker; called right after the fork, in the child, and never returns.
-
-    :param make: makes the worker, in the child.
-    :param supervisor: process id of the parent, without which a worker ends.
-    """
-    status = 1
-    try:
-        become_worker(slot, supervisor)
-        for descriptor in slot.passing:
-            descriptors.guard(descriptor)
-        worker = make()
-        _signal.signal(signal.SIGINT, worker._interrupted)
-        _signal.signal(signal.SIGTERM, worker._terminated)
-        _signal.pthread_sigmask(signal.SIG_UNBLOCK, (int(signal.SIGINT),))
-        worker.serve()
-        status = 0
-    except BaseException as error:  # a fault of ours: the supervisor quotes it with the exit status
-        os.write(2, text_of(error).encode())
-    finally:
-        os._exit(status)

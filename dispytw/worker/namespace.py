@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.abc
 import importlib.machinery
 import importlib.util
 import linecache
@@ -41,8 +40,10 @@ class Missing:
 
 
 @attrs.define(eq=False)
-class ShippedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports the user's modules from their source in the bundle.
+class ShippedFinder:
+    """Imports the user's modules from their source in the bundle: a meta path finder, and a loader.
+
+    It has not their abstract classes for bases, which would bring twenty modules into every job's process.
 
     :param given: names that every module may use without importing them.
     """
@@ -57,9 +58,13 @@ class ShippedFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module = self.modules.get(fullname)
         if module is None:
             return None
-        spec = importlib.machinery.ModuleSpec(fullname, self, origin=module.filename or None, is_package=module.package)
+        loader: Any = self
+        spec = importlib.machinery.ModuleSpec(fullname, loader, origin=module.filename or None, is_package=module.package)
         spec.has_location = bool(module.filename)
         return spec
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """Let the import system make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run a module's source."""

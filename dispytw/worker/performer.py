@@ -1,8 +1,8 @@
 """What a worker does with its life: one job, from the fork to the end of the process.
 
-The supervisor has imported everything by now; a worker imports nothing of ours. It makes itself a process of its own (session, output,
-signals), lets the namespace perform the job, says in one word how it went, and leaves without unwinding the supervisor it is a copy
-of. SIGINT, which is how a cancel arrives, is blocked outside the body, so it hits the user's code or nothing.
+Everything has been imported by now; a worker imports nothing of ours. It makes itself a process of its own (session, signals), lets the
+namespace perform the job, leaves one word that tells how it went, and ends without unwinding the forker (`dispytw.worker.forker`) it is
+a copy of. SIGINT, which is how a cancel arrives, is blocked outside the body, so it hits the user's code or nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import _signal  # type: ignore[import-not-found]  # signal's functions make enum
 import errno
 import os
 import signal
-import socket
 import stat
 import sys
 import time
@@ -23,13 +22,13 @@ import msgpack
 
 from dispytw.errors import PayloadError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
-from dispytw.wire.frames import Raised, Returned, encode, encode_returned
-from dispytw.worker import descriptors, tree
+from dispytw.wire.frames import Start
+from dispytw.worker import descriptors, masks, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
 from dispytw.worker.slots import Slot
 from dispytw.worker.tracebacks import text_of
+from dispytw.worker.words import RAISED, RETURNED, STORED, Word, stored_size
 
-_CANCEL = (int(signal.SIGINT),)
 _SIGCHLD = int(signal.SIGCHLD)
 
 #: What modules that setup() has imported need in every worker.
@@ -49,19 +48,29 @@ class Namespace(Protocol):
 
 @attrs.frozen
 class Work:
-    """One attempt and all that its worker must know.
+    """What all jobs of a computation have in common.
 
     :param program: absolute path of the program to become, or None to call the namespace's function.
     :param environment: what a program finds in its environment.
     :param out: directory for a result above `INLINE_LIMIT`.
     """
 
-    attempt: Attempt
-    args: Body
     namespace: Namespace
     program: str | None
     environment: dict[str, str]
     out: str
+
+
+@attrs.frozen
+class Place:
+    """What a worker gets from its forker.
+
+    :param parent: the forker's process id, without which a worker ends.
+    :param word: takes the worker's word.
+    """
+
+    parent: int
+    word: Word
 
 
 def stored_path(out: str, attempt: Attempt, kind: str) -> str:
@@ -69,38 +78,41 @@ def stored_path(out: str, attempt: Attempt, kind: str) -> str:
     return os.path.join(out, f"{attempt.job.hex()}-{attempt.number}.{kind}")
 
 
-def perform(work: Work, slot: Slot, supervisor: int) -> NoReturn:
-    """Be the worker of ``work``; called right after the fork, in the child, and never returns.
+def perform(work: Work, start: Start, place: Place) -> NoReturn:
+    """Be the worker of an attempt; called right after the fork, in the child, and never returns.
 
-    :param supervisor: process id of the parent, without which a worker ends.
+    SIGINT is blocked when it is called, and nothing else is needed that the forker has blocked.
     """
     status = 1
     try:
-        become_worker(slot, supervisor)
-        os.close(slot.stdout.descriptor)
-        os.close(slot.stderr.descriptor)
-        status = _perform(work, slot.theirs)
-    except BaseException as error:  # a fault of ours: the supervisor quotes it with the exit status
+        make_own(place.parent)
+        status = _perform(work, start, place)
+    except BaseException as error:  # a fault of ours: it is quoted with the exit status
         os.write(2, text_of(error).encode())
     finally:
         os._exit(status)
 
 
-def become_worker(slot: Slot, supervisor: int) -> None:
-    """Make this forked process one of its own: session, output, signals.
-
-    :param supervisor: process id of the parent, without which a worker ends.
-    """
-    tree.die_with(supervisor)
-    tree.adopt_orphans()
+def make_own(parent: int) -> None:
+    """Make this forked process one of its own: it ends with its parent, leads its session, draws its own random numbers."""
+    tree.die_with(parent)
     os.setsid()
-    channel, stdout, stderr, identity = slot.passing[0], slot.stdout.descriptor, slot.stderr.descriptor, slot.identity
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    descriptors.guard(channel, identity)
-    _signal.signal(_SIGCHLD, _signal.SIG_DFL)
     for mend in _mends:
         mend()
+
+
+def become_worker(slot: Slot, supervisor: int) -> None:
+    """Make this process, forked by the supervisor, one of its own, and let it write to its slot's captures.
+
+    :param supervisor: process id of the parent, without which it ends.
+    """
+    make_own(supervisor)
+    tree.adopt_orphans()
+    _signal.signal(_SIGCHLD, _signal.SIG_DFL)
+    os.dup2(slot.stdout.descriptor, 1)
+    os.dup2(slot.stderr.descriptor, 2)
+    for descriptor in slot.passing:
+        descriptors.guard(descriptor)
 
 
 def look_at_modules() -> None:
@@ -125,36 +137,37 @@ def forget_parents_children() -> None:
         util._run_after_forkers()
 
 
-def _perform(work: Work, channel: socket.socket) -> int:
-    said = _tried(work)
+def _perform(work: Work, start: Start, place: Place) -> int:
+    me = os.getpid()
+    kind, word = _tried(work, start)
     flush_output()
-    if not descriptors.is_ours(channel.fileno()):
-        return 1  # closed by the job; or this is a child that the job forked, coming back from the body: it has no word
-    channel.sendall(said)
-    _end_multiprocessing()
-    flush_output()
+    if os.getpid() != me:
+        return 1  # a child that the job forked, coming back from the body: it has no word
+    place.word.leave(kind, word)
+    if "multiprocessing.util" in sys.modules:
+        _end_multiprocessing()
+        flush_output()
     return 0
 
 
-def _tried(work: Work) -> bytes:
-    """The worker's word, encoded."""
-    began = None
+def _tried(work: Work, start: Start) -> tuple[int, bytes]:
+    """The worker's word."""
     try:
         try:
-            payload = read_body(work.args)
+            payload = read_body(start.args)
             if work.program is not None:
                 _execute(work, work.program, payload)
-            _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)  # raises when a cancel came before the body
-            began = time.time()
+            masks.let_through()  # a cancel that came before is heard now
             result = work.namespace.perform(payload)
             if len(result) <= INLINE_LIMIT:
-                return encode_returned(began, result)
-            return encode(Returned(began, written_body(result, stored_path(work.out, work.attempt, "result"))))
+                return RETURNED, result
+            written_body(result, stored_path(work.out, start.attempt, "result"))
+            return STORED, stored_size(len(result))
         finally:
-            _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
+            masks.block()
     except BaseException as error:
-        _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
-        return encode(Raised(began, text_of(error)))
+        masks.block()
+        return RAISED, text_of(error).encode()
 
 
 def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
@@ -166,7 +179,7 @@ def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
         os.chmod(program, os.stat(program).st_mode | stat.S_IXUSR)
     for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(signum, signal.SIG_DFL)
-    _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)
+    masks.let_through()
     os.execve(argv[0], argv, work.environment)
 
 

@@ -1,8 +1,8 @@
 """The supervisor: the process on a node that owns one computation. Single-threaded, no Twisted, no secret.
 
 It is exec'd by the node's daemon, listens on a Unix socket, is told by the connecting daemon which computation it is (`Setup`), opens the
-bundle, runs the user's setup() once and then forks a worker for each job, so that jobs inherit what setup() left in memory. The loop below
-sleeps in a selector until a frame, a worker's word, a death (SIGCHLD) or a timer comes; the jobs themselves are in `dispytw.worker.jobs`.
+bundle, runs the user's setup() once and then forks what serves its slots, so that jobs inherit what setup() left in memory. The loop below
+sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job is in `dispytw.worker.keptjobs`.
 
 It keeps each outcome until its daemon says that it is kept. When the daemon is gone it goes on: it reads the old connection to its end, so
 that whatever was handed over is here, and only then accepts the next daemon and tells it where it stands. Without a daemon for the
@@ -11,7 +11,6 @@ lease, or at an end at which outcomes are left, it writes these to a file (`disp
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import selectors
@@ -26,7 +25,7 @@ from typing import Any
 
 import attrs
 
-from dispytw.values import WORKER, Attempt, Body
+from dispytw.values import WORKER, Attempt
 from dispytw.wire import spool
 from dispytw.wire.frames import (
     Cancel,
@@ -44,9 +43,13 @@ from dispytw.wire.frames import (
 )
 from dispytw.worker import descriptors, forking, jobfunctions, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
-from dispytw.worker.jobs import Jobs
+from dispytw.worker.forker import Forker
+from dispytw.worker.gathering import Gathering
 from dispytw.worker.keptjobs import KeptJobs
+from dispytw.worker.keptperformer import KeptWorker
+from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import Work, look_at_modules
+from dispytw.worker.serving import Performer
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
 
@@ -73,11 +76,12 @@ class Supervisor:
     timers: Timers = attrs.field(factory=Timers)
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _daemon: DaemonConnection | None = None
+    _unsaid: Gathering = attrs.field(factory=Gathering)
     _visits: int = 0
     _owed: dict[Attempt, Ended] = attrs.field(factory=dict)
     _setup: Setup | None = None
     _namespace: Any = None
-    _jobs: Jobs | KeptJobs | None = None
+    _jobs: KeptJobs | None = None
     _closing: Close | None = None
 
     def run(self) -> int:
@@ -90,12 +94,19 @@ class Supervisor:
         return self._end(self._closing)
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(self.timers.wait()):
+        for key, _ in self._selector.select(self._rest()):
             key.data()
         self.timers.run()
         if self._daemon is not None:
+            for frame in self._unsaid.take(monotonic(), self._jobs is None or self._jobs.runs_low):
+                self._daemon.send(frame)
             self._daemon.flush()
             self._expect_room(self._daemon)
+
+    def _rest(self) -> float | None:
+        """Seconds for which there is nothing to do unless something happens."""
+        waits = [wait for wait in (self.timers.wait(), self._unsaid.wait(monotonic())) if wait is not None]
+        return min(waits, default=None)
 
     def _watch(self, source: Any, call: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, call)
@@ -121,6 +132,7 @@ class Supervisor:
         self._visits += 1
         self._daemon = daemon = DaemonConnection(connection, self._received, self._daemon_lost)
         self._watch(connection, daemon.read)
+        self._unsaid.clear()
         for frame in [*(self._jobs.standing() if self._jobs is not None else ()), *self._owed.values()]:
             daemon.send(frame)
         daemon.send(Standing(self._jobs is not None, self._closing is not None))
@@ -147,7 +159,7 @@ class Supervisor:
         if isinstance(frame, Ended):
             self._owed[frame.attempt] = frame
         if self._daemon is not None:
-            self._daemon.send(frame)
+            self._unsaid.add(frame, monotonic())
 
     def _received(self, frame: Frame) -> None:
         if isinstance(frame, Kept):
@@ -178,32 +190,27 @@ class Supervisor:
             self._tell(SetupFailed(shortened(failure)))
             self._closing = Close(cleanup=False)
             return
-        self._jobs = self._kept_jobs(setup) if setup.isolation == WORKER else self._forked_jobs(setup)
+        self._jobs = self._made_jobs(setup)
         forking.look_at_threads()
         look_at_modules()
         gc.collect()
         gc.freeze()  # a collection in a worker would touch, and so copy, every page of ours
         self._tell(Ready())
 
-    def _forked_jobs(self, setup: Setup) -> Jobs:
-        return Jobs(
-            tell=self._tell,
-            timers=self.timers,
-            work=partial(_work, setup, self._namespace, _environment(setup)),
-            out=setup.out,
-            spared=frozenset(tree.children()),
-            grace=setup.grace,
-            width=setup.width,
-        )
-
-    def _kept_jobs(self, setup: Setup) -> KeptJobs:
+    def _made_jobs(self, setup: Setup) -> KeptJobs:
+        forks = setup.isolation != WORKER
+        make: Callable[[KeptSlot], Performer]
+        if forks:
+            make = partial(Forker, _work(setup, self._namespace))
+        else:
+            make = partial(KeptWorker, self._namespace, cwd=setup.cwd, out=setup.out)
         return KeptJobs(
             tell=self._tell,
             watch=self._watch,
             unwatch=self._unwatch,
             timers=self.timers,
-            namespace=self._namespace,
-            cwd=setup.cwd,
+            make=make,
+            forks=forks,
             out=setup.out,
             spared=frozenset(tree.children()),
             grace=setup.grace,
@@ -281,7 +288,7 @@ class Supervisor:
 
     def _end_children(self) -> None:
         """End what setup() left running, this time without exceptions."""
-        tracker = _resource_tracker()
+        tracker = tree.ended_resource_tracker()
         deadline = monotonic() + _END_LIMIT
         while not tree.sweep({tracker}) and monotonic() < deadline:
             self._turn_until(deadline)
@@ -319,26 +326,15 @@ class _interruptible:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _resource_tracker() -> int:
-    """The process that removes shared memory which setup() did not: told to end, as no one will use any. 0 if there is none."""
-    module = sys.modules.get("multiprocessing.resource_tracker")
-    tracker: Any = getattr(module, "_resource_tracker", None)
-    if getattr(tracker, "_fd", None) is None or not tracker._pid:
-        return 0
-    os.close(tracker._fd)
-    tracker._fd = None
-    return int(tracker._pid)
-
-
 def _environment(setup: Setup) -> dict[str, str]:
     """What a program finds in its environment: the facts, and its own directory first in the PATH."""
     path = setup.cwd + os.pathsep + os.environ.get("PATH", os.defpath)
     return {**os.environ, **setup.facts, "dispy_job_path": setup.cwd, "PATH": path}
 
 
-def _work(setup: Setup, namespace: Any, environment: dict[str, str], attempt: Attempt, args: Body) -> Work:
+def _work(setup: Setup, namespace: Any) -> Work:
     program = None if setup.program is None else os.path.join(setup.cwd, setup.program)
-    return Work(attempt, args, namespace, program, environment, setup.out)
+    return Work(namespace, program, _environment(setup), setup.out)
 
 
 def _listening(path: str) -> socket.socket:
@@ -374,22 +370,18 @@ def _buffer_output_by_line() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program that the daemon executes.
 
-    ``--notice`` names an inherited descriptor: one byte is written to it when the socket listens.
+    Its arguments are the path of the Unix socket, and an inherited descriptor to which a byte is written when that listens.
     """
-    parser = argparse.ArgumentParser(prog="dispytw.worker.supervisor")
-    parser.add_argument("--listen", required=True, help="path of the Unix socket")
-    parser.add_argument("--notice", type=int, default=None, help="descriptor that gets a byte when it listens")
-    options = parser.parse_args(arguments)
+    path, notice = sys.argv[1:] if arguments is None else arguments
     _buffer_output_by_line()
     if os.getsid(0) != os.getpid():
         os.setsid()
     tree.adopt_orphans()
     forking.note_registrations()
-    supervisor = Supervisor(_listening(options.listen), _hearing_of_children())
+    supervisor = Supervisor(_listening(path), _hearing_of_children())
     jobfunctions.log_to(2)
-    if options.notice is not None:
-        os.write(options.notice, b"\n")
-        os.close(options.notice)
+    os.write(int(notice), b"\n")
+    os.close(int(notice))
     return supervisor.run()
 
 

@@ -13,12 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import Collection
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 #: Loaded before any fork: a forked child should not need the dynamic linker.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+_prctl = ctypes.PyDLL(None).prctl if sys.platform == "linux" else None
 
 
 def adopt_orphans() -> None:
@@ -85,6 +86,19 @@ def signal_group(leader: int, signum: int) -> None:
         pass  # macOS answers EPERM for a group of nothing but zombies
 
 
+def reap_last(pid: int) -> int | None:
+    """`reap` for a child that is the only one which is not an orphan: what it leaves comes up, is seen, and swept."""
+    if _prctl is None:
+        return reap(pid)
+    while True:
+        try:
+            ended, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if ended == pid or not ended:
+            return status if ended else None
+
+
 def reap(pid: int) -> int | None:
     """The wait status of a child if it has ended, else None; kills the rest of its process group before its id becomes free."""
     if hasattr(os, "waitid"):
@@ -102,6 +116,16 @@ def reap(pid: int) -> int | None:
 def is_stopped(pid: int) -> bool:
     """Whether a child has obeyed SIGSTOP; it may be asked until the child goes on."""
     return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def is_childless() -> bool:
+    """Whether this process has no children, after those that have ended were reaped."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def sweep(spared: Collection[int]) -> bool:
@@ -124,3 +148,14 @@ def _end(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
+
+
+def ended_resource_tracker() -> int:
+    """The process that removes shared memory which setup() did not: told to end, as no one will use any. 0 if there is none."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    tracker: Any = getattr(module, "_resource_tracker", None)
+    if getattr(tracker, "_fd", None) is None or not tracker._pid:
+        return 0
+    os.close(tracker._fd)
+    tracker._fd = None
+    return int(tracker._pid)

@@ -175,6 +175,6 @@ def _parent(process: psutil.Process) -> int:
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
     try:
-        return process.children()
+        return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []

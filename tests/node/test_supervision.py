@@ -84,7 +84,10 @@ class SupervisorLifeTests(RealLauncherCase, TestCase):
 
     async def test_a_job_that_kills_its_supervisor(self) -> None:
         """Its attempt gets no outcome here; the end of the supervisor is told once."""
-        uid = self.launch("def murders(): os.kill(os.getppid(), signal.SIGKILL)")
+        uid = self.launch(
+            "def parent_of(pid): return int(open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[1])\n"
+            "def murders(): os.kill(parent_of(os.getppid()), signal.SIGKILL)"
+        )
         self.start(uid, ("murders",))
         await self.events.next("gone")
         self.assertEqual(self.events.kinds(uid).count("gone"), 1)

@@ -49,8 +49,6 @@ any_frame: st.SearchStrategy[Frame] = st.one_of(
     st.builds(frames.Kept, st.lists(attempts, max_size=100).map(tuple)),
     st.builds(frames.Runs, attempts, st.none() | times, st.none() | st.builds(Stored, texts, st.integers(0, 2**40))),
     st.builds(frames.Standing, st.booleans(), st.booleans()),
-    st.builds(frames.Returned, times, bodies),
-    st.builds(frames.Raised, st.none() | times, texts),
 )
 
 

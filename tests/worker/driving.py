@@ -102,7 +102,7 @@ class Driver:
     def start(self, environment: Mapping[str, str] | None = None, setup: bool = True) -> Driver:
         """Start the process, connect, and say Setup, if wanted."""
         heard, notice = os.pipe()
-        argv = [*self._command, "--listen", self.path("s"), "--notice", str(notice)]
+        argv = [*self._command, self.path("s"), str(notice)]
         with open(self.path("log"), "wb") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[notice], env=environment

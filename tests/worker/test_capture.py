@@ -34,6 +34,20 @@ class CaptureTests(unittest.TestCase):
         self._write(b"next")
         self.assertEqual(self._take(), Inline(b"next"))
 
+    def test_what_two_have_dropped(self) -> None:
+        """Is one sum in one note: the slot's owner and its supervisor both cut the same file."""
+        other = Capture(self.capture.descriptor, cap=100_000)
+        for capture in (self.capture, other, self.capture):
+            self._write(b"o" * 130_000)
+            capture.cut()
+        body = other.noted(self._take())
+        assert isinstance(body, Stored)
+        with open(body.path, "rb") as file:
+            kept = file.read()
+        self.assertEqual(b"o" * 100_000 + b"\n[at least 290000 bytes of output beyond this point were dropped]\n", kept)
+        self.assertEqual(len(kept), body.size)
+        self.assertEqual(body, other.noted(body))
+
     def test_long_output_is_a_file(self) -> None:
         """Beyond the inline limit it is copied out, whole."""
         self._write(b"o" * (INLINE_LIMIT + 1))

@@ -33,7 +33,7 @@ class ForkTests(SupervisorTestCase):
     """Real jobs."""
 
     def test_a_job_holds_no_descriptor_of_the_supervisors(self) -> None:
-        """Beside its three standard ones a job has its own socket and the log; its children have not even the socket."""
+        """Beside its three standard ones a job has the log, and nothing else; nor have its children."""
         driver = self.supervisor(
             "def target(fd):\n"
             "    try: return os.readlink(f'/proc/self/fd/{fd}')\n"
@@ -47,4 +47,4 @@ class ForkTests(SupervisorTestCase):
         driver.hear_a(Ready)
         attempts = [driver.begin("look") for _ in range(4)]
         for attempt in attempts:
-            self.assertEqual(opened(driver.outcome(attempt).result), (1, 0))
+            self.assertEqual(opened(driver.outcome(attempt).result), (0, 0))

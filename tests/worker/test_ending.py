@@ -5,10 +5,10 @@ from __future__ import annotations
 import unittest
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Inline
-from dispytw.wire.frames import Frame, Raised, Returned
 from dispytw.worker.ending import judge
+from dispytw.worker.words import Raised, Returned, Said
 
-RETURNED, RAISED = Returned(1.0, Inline(b"pr")), Raised(1.0, "ValueError: x")
+RETURNED, RAISED = Returned(Inline(b"pr")), Raised("ValueError: x")
 EXITED_0, EXITED_3, KILLED, TERMED = 0, 3 << 8, 9, 15
 
 
@@ -17,7 +17,7 @@ class JudgeTests(unittest.TestCase):
 
     def test_the_table(self) -> None:
         """Every combination that can occur."""
-        table: list[tuple[Frame | None, int, bool, bool, int, str]] = [
+        table: list[tuple[Said | None, int, bool, bool, int, str]] = [
             (RETURNED, EXITED_0, False, False, FINISHED, ""),
             (RETURNED, KILLED, False, False, FINISHED, ""),  # its last word was heard; what follows is not the job
             (RETURNED, KILLED, True, False, FINISHED, ""),

@@ -62,8 +62,8 @@ class KeptJobsTests(unittest.TestCase):
             watch=self.watched.__setitem__,
             unwatch=self.watched.__delitem__,
             timers=self.timers,
-            namespace=None,  # type: ignore[arg-type]
-            cwd=self.directory,
+            make=None,  # type: ignore[arg-type]
+            forks=False,
             out=self.directory,
             spared=frozenset(),
             grace=0.0,

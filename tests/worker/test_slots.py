@@ -6,11 +6,11 @@ import shutil
 import tempfile
 import unittest
 
-from dispytw.values import Inline
-from dispytw.wire.frames import Returned, encode
+from dispytw.values import Attempt
+from dispytw.wire.frames import Started, encode
 from dispytw.worker.slots import Slot
 
-WORD = Returned(1.0, Inline(b"result"))
+WORD = Started(Attempt(b"j" * 16, 1), 1.0)
 
 
 class SlotTests(unittest.TestCase):

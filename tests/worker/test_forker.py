@@ -1,13 +1,16 @@
-"""A cancel reaches the job as KeyboardInterrupt, and if need be it ends everything the job started."""
+"""A forker gives each job a process of its own; a cancel reaches it as KeyboardInterrupt, and if need be ends everything it started."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 import unittest
+from unittest import mock
 
-from dispytw.values import CANCELLED, FINISHED, Attempt
-from dispytw.wire.frames import Close, GivenBack, Ready, Recall
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline
+from dispytw.wire.frames import Close, GivenBack, Ready, Recall, Start
+from dispytw.worker.forker import Forker
 from tests.worker.driving import Driver, content, is_alive, opened, word_from
 
 COMPUTE = """
@@ -40,6 +43,30 @@ def has_subprocess():
     say(child.pid)
     child.wait()
 def quick(): return "quick"
+words = []
+def whereabouts(): words.append("seen"); return os.getpid(), os.getppid(), len(words)
+def kills_parent(): os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)
+def stays_without_parent(): say(f"{os.getpid()} {os.getppid()}"); time.sleep(600)
+def blocked():
+    mine = "".join(map(str, signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+    theirs = subprocess.run(["sed", "-n", "s/^SigBlk:.//p", "/proc/self/status"], capture_output=True, text=True).stdout.strip()
+    return mine, theirs
+def waits():
+    stays = os.path.join(dispy_job_path, "said")
+    with open(stays, "w") as said: said.write(f"{os.getpid()} {os.getppid()}")
+    with open(stays) as go: return go.read()
+def makes_orphans():
+    heard, said = os.pipe()
+    if os.fork() == 0:
+        if orphan := os.fork(): os.write(said, b"%d" % orphan)
+        os._exit(0)
+    os.wait()
+    orphan = int(os.read(heard, 20))
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{orphan}"):
+        if time.monotonic() > deadline: return "still there"
+        time.sleep(0.005)
+    return "reaped"
 def compute(name): return globals()[name]()
 """
 
@@ -115,8 +142,10 @@ class CancelTests(unittest.TestCase):
             self.driver.cancel(attempt)
             outcome = self.driver.outcome(attempt)
             self.assertEqual(outcome.status, CANCELLED)
-            self.assertIn("KeyboardInterrupt", outcome.exception or "")
-            self.assertNotIn("without a result", outcome.exception or "")
+            if outcome.started is None:
+                self.assertEqual((None, "cancelled before it started"), (outcome.exception, outcome.reason))
+            else:
+                self.assertIn("KeyboardInterrupt", outcome.exception or "")
         self.assertEqual(content(self.driver.run("quick").stderr), b"")
 
     def test_a_late_cancel_means_nothing(self) -> None:
@@ -127,6 +156,71 @@ class CancelTests(unittest.TestCase):
         self.driver.cancel(first)
         self.driver.cancel(Attempt(bytes(16), 7))
         self.assertEqual(self.driver.outcome(second).status, FINISHED)
+
+
+class ForkerTests(unittest.TestCase):
+    """The process between a supervisor and its workers."""
+
+    def setUp(self) -> None:
+        self.driver = Driver(COMPUTE, width=1)
+        os.mkfifo(os.path.join(self.driver.work, "said"))
+        self.addCleanup(self.driver.stop)
+        self.driver.start().hear_a(Ready)
+
+    def test_one_forker_many_workers(self) -> None:
+        """Every job has a process of its own, all with the same parent, which is not the supervisor."""
+        assert self.driver.process is not None
+        seen = [opened(self.driver.run("whereabouts").result) for _ in range(5)]
+        pids, parents, words = zip(*seen)  # type: ignore[arg-type]
+        self.assertEqual((5, 1), (len(set(pids)), len(set(parents))))
+        self.assertNotIn(self.driver.process.pid, parents)
+        self.assertEqual([1] * 5, list(words), "what one job leaves in memory, the next one does not find")
+
+    def test_it_is_killed(self) -> None:
+        """By a job, say: the job ends with it, those behind it run."""
+        fatal = self.driver.begin("kills_parent")
+        after = [self.driver.begin("quick") for _ in range(3)]
+        outcome = self.driver.outcome(fatal)
+        self.assertEqual((TERMINATED, FINISHED), (outcome.status, self.driver.outcome(after[0]).status))
+        self.assertIn("signal 9 (SIGKILL)", outcome.exception or "")
+        self.assertEqual([FINISHED] * 2, [self.driver.outcome(attempt).status for attempt in after[1:]])
+
+    def test_a_worker_dies_with_its_forker(self) -> None:
+        """Nothing that a forker has begun goes on without it."""
+        attempt = self.driver.begin("stays_without_parent")
+        worker, forker = map(int, word_from(os.path.join(self.driver.work, "said")).split())
+        os.kill(forker, signal.SIGKILL)
+        self.assertEqual(TERMINATED, self.driver.outcome(attempt).status)
+        self.assertFalse(is_alive(worker))
+
+    def test_signals_of_a_body(self) -> None:
+        """Nothing that its forker has blocked is blocked in a job, nor in a program that it runs."""
+        self.assertEqual(("", "0000000000000000"), opened(self.driver.run("blocked").result))
+
+    def test_a_signal_that_names_another_attempt(self) -> None:
+        """Is not passed on."""
+        attempt, words = self._begun("waits")
+        _, forker = map(int, words.split())
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            os.kill(forker, signum)
+        with open(os.path.join(self.driver.work, "said"), "w") as go:
+            go.write("on")
+        self.assertEqual("on", opened(self.driver.outcome(attempt).result))
+
+    def _begun(self, name: str) -> tuple[Attempt, str]:
+        attempt = self.driver.begin(name)
+        return attempt, word_from(os.path.join(self.driver.work, "said"))
+
+    def test_orphans_of_a_running_job(self) -> None:
+        """Are reaped while it runs: no zombie waits for its end."""
+        self.assertEqual("reaped", opened(self.driver.run("makes_orphans").result))
+
+    def test_a_fork_that_fails(self) -> None:
+        """Is an outcome."""
+        with mock.patch("dispytw.worker.forking.fork", side_effect=BlockingIOError(11, "no more processes")):
+            ended = Forker(mock.Mock(), mock.Mock()).perform(Start(Attempt(b"j" * 16, 1), Inline(b"")))
+        self.assertEqual((TERMINATED, "its process could not be started"), (ended.outcome.status, ended.outcome.reason))
+        self.assertIn("no more processes", ended.outcome.exception or "")
 
 
 class WidthTests(unittest.TestCase):
@@ -146,10 +240,10 @@ class WidthTests(unittest.TestCase):
         """An end makes room for the next ones, in order."""
         word_from(os.path.join(self.driver.work, "said"))
         self.driver.cancel(self.running[0])
-        starts = [self.driver.started(attempt) for attempt in self.waiting]
-        self.assertEqual(starts, sorted(starts))
-        for attempt in self.waiting:
-            self.assertEqual("quick", opened(self.driver.outcome(attempt).result))
+        outcomes = [self.driver.outcome(attempt) for attempt in self.waiting]
+        starts = [outcome.started for outcome in outcomes]
+        self.assertEqual(starts, sorted(starts))  # type: ignore[type-var]
+        self.assertEqual(["quick"] * 3, [opened(outcome.result) for outcome in outcomes])
 
     def test_recalled(self) -> None:
         """What waits is given back, the last ones first; what runs is not, and what stays is run."""

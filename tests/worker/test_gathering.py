@@ -1,0 +1,73 @@
+"""What a supervisor has to tell leaves together, and never later than it may."""
+
+from __future__ import annotations
+
+import unittest
+
+from dispytw.values import FINISHED, Attempt, Outcome
+from dispytw.wire.frames import Ended, Frame, GivenBack, Started
+from dispytw.worker.gathering import GATHERING, MOST, Gathering
+
+
+def attempt(number: int) -> Attempt:
+    return Attempt(b"%016d" % number, 1)
+
+
+def started(number: int) -> Frame:
+    return Started(attempt(number), 1.0)
+
+
+def ended(number: int) -> Frame:
+    return Ended(attempt(number), Outcome(FINISHED))
+
+
+class GatheringTests(unittest.TestCase):
+    """Words, and times."""
+
+    def setUp(self) -> None:
+        self.gathering = Gathering()
+
+    def add(self, *frames: Frame, now: float = 0.0) -> None:
+        for frame in frames:
+            self.gathering.add(frame, now)
+
+    def test_while_there_is_work(self) -> None:
+        """Ends wait for their time, and leave in the order in which they came."""
+        self.add(ended(1), ended(2))
+        self.add(ended(3), now=GATHERING / 2)
+        self.assertEqual([], self.gathering.take(GATHERING / 2, low=False))
+        self.assertEqual(GATHERING / 2, self.gathering.wait(GATHERING / 2))
+        self.assertEqual([ended(1), ended(2), ended(3)], self.gathering.take(GATHERING, low=False))
+        self.assertIsNone(self.gathering.wait(GATHERING))
+        self.assertEqual([], self.gathering.take(2 * GATHERING, low=True))
+
+    def test_when_work_runs_low(self) -> None:
+        """Ends leave at once; a start waits on, for its own time."""
+        self.add(ended(1), started(2))
+        self.assertEqual([ended(1)], self.gathering.take(0.0, low=True))
+        self.assertEqual([], self.gathering.take(0.0, low=True))
+        self.assertEqual([started(2)], self.gathering.take(GATHERING, low=True))
+
+    def test_a_start_and_its_end(self) -> None:
+        """The end is all there is to tell."""
+        self.add(started(1), started(2), ended(1))
+        self.assertEqual([started(2), ended(1)], self.gathering.take(GATHERING, low=False))
+
+    def test_too_many(self) -> None:
+        """Do not wait."""
+        self.add(*map(ended, range(MOST)))
+        self.assertEqual(MOST, len(self.gathering.take(0.0, low=False)))
+
+    def test_another_word(self) -> None:
+        """Does not wait, and overtakes nothing."""
+        self.add(started(1), ended(2), GivenBack(()))
+        self.assertEqual([started(1), ended(2), GivenBack(())], self.gathering.take(0.0, low=False))
+        self.add(ended(3))
+        self.assertEqual([], self.gathering.take(0.0, low=False))
+
+    def test_nobody_there(self) -> None:
+        """Nothing is kept for the next one."""
+        self.add(started(1), GivenBack(()))
+        self.gathering.clear()
+        self.assertIsNone(self.gathering.wait(0.0))
+        self.assertEqual([], self.gathering.take(GATHERING, low=True))
