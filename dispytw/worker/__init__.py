@@ -4,10 +4,10 @@ Read it in the order of a job's life. `supervisor` is the program that the daemo
 a selector. Who speaks to it is `daemonlink`; what is said are the frames of `dispytw.wire.frames`. It opens the computation's code with
 `namespace` (which puts the names of `jobfunctions` beside it) and runs setup().
 
-`keptjobs` gives each attempt to the process that serves one of its slots (`keptslots`, with two outputs, `capture`): `serving` is what all of
-these do, `forker` the kind that forks a worker for each job, `keptperformer` the kind that runs jobs itself. `forking` is the fork, and
-`descriptors` sees to it that a child keeps nothing of the supervisor's. In a forked worker, `performer` is everything that it does, up to its
-last word (`words`), with `masks` for the signals that it lets through, and `tracebacks` for what went wrong.
+`keptjobs` gives each attempt to the process that serves one of its slots (`keptslots`, with two outputs, `capture`): `serving` is what all
+of these do, `forker` the kind that forks a worker for each job, `keptperformer` the kind that runs jobs itself. `forking` is the fork, and
+`descriptors` sees to it that a child keeps nothing of the supervisor's. In a forked worker, `performer` is everything that it does, up to
+its last word (`words`), with `masks` for the signals that it lets through, and `tracebacks` for what went wrong.
 
 `tree` finds and kills what a job left behind, and `ending` judges, from a worker's word and its wait status, how the attempt ended. Back in
 the supervisor `gathering` holds what is to be told for a moment, and `timers` is the loop's clock.

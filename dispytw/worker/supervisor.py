@@ -2,7 +2,7 @@
 
 It is exec'd by the node's daemon, listens on a Unix socket, is told by the connecting daemon which computation it is (`Setup`), opens the
 bundle, runs the user's setup() once and then forks what serves its slots, so that jobs inherit what setup() left in memory. The loop below
-sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job is in `dispytw.worker.keptjobs`.
+sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job, `dispytw.worker.keptjobs` knows.
 
 It keeps each outcome until its daemon says that it is kept. When the daemon is gone it goes on: it reads the old connection to its end, so
 that whatever was handed over is here, and only then accepts the next daemon and tells it where it stands. Without a daemon for the
