@@ -45,7 +45,7 @@ MANUAL = [
 #: What dispy 4.15 calls otherwise, or has besides, and what dispytw adds, with the defaults.
 OURS = {
     **dict.fromkeys(("job_status", "host", "ext_host", "dispy_port")),
-    **{"ipv4_udp_multicast": False, "poll_interval": None, "cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True},
+    "ipv4_udp_multicast": False, "poll_interval": None, "cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True,
 }
 
 

@@ -147,7 +147,7 @@ class Mistakes(ParametersTestCase):
                 "setup": functools.partial(function, 1),
                 "cleanup": function,
                 "callback": functools.partial(function),
-                **{"certfile": Path("x"), "dest_path": "d", "recover_file": Path("r"), "ping_interval": 5, "cluster_status": function},
+                "certfile": Path("x"), "dest_path": "d", "recover_file": Path("r"), "ping_interval": 5, "cluster_status": function,
             }
         )
         self.assertEqual(((function, "x"), Path("r"), 5, function), (taken.depends, taken.recover_file, taken.ping_interval, taken.cluster_status))
