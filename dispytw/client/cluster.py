@@ -17,6 +17,7 @@ from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import DispyNode, node_entries
+from dispytw.client.options import WithOptions, chosen_options
 from dispytw.client.parameters import checked
 from dispytw.client.privatenode import private_node
 from dispytw.client.programs import pack_strings
@@ -26,7 +27,7 @@ from dispytw.client.report import status_table
 from dispytw.client.targets import find_targets
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
-from dispytw.values import JOB, Body, Inline, Stored
+from dispytw.values import JOB, PLAIN, Body, Inline, JobOptions, Stored
 from dispytw.wire.certificates import given_certificate
 from dispytw.wire.payload import open_result, pack_arguments
 
@@ -168,6 +169,25 @@ class JobCluster:
         :raises TypeError: when an argument of a program is no string.
         :raises ClusterClosedError: when the cluster is closed.
         """
+        return self._submit(args, kwargs)
+
+    def options(
+        self, *, timeout: float | None = None, retries: int = 0, backoff: float = 1.0, priority: int = 0
+    ) -> WithOptions:
+        """The cluster for jobs that are wanted so: ``cluster.options(timeout=60).submit(…)``. What is not given is as without options.
+
+        :param timeout: seconds that a job's body may take on its node, counted from its start there; then it is ended as by a cancel, and
+            is Terminated.
+        :param retries: how often a job is tried again that ended Terminated: by an exception, a death, its timeout. A lost node is none of
+            these; see ``reentrant``.
+        :param backoff: seconds between such an end and the next attempt.
+        :param priority: of the jobs that wait, the higher go first, also before those of other clusters; among equals, the oldest.
+        :raises TypeError: for a wrong type; the option is named.
+        :raises ValueError: for a value that makes no sense; the option is named.
+        """
+        return WithOptions(self, chosen_options(timeout, retries, backoff, priority))
+
+    def _submit(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions = PLAIN) -> DispyJob:
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
@@ -182,7 +202,7 @@ class JobCluster:
         with self._engine.keeper.uninterrupted(), self._ending:
             self._refuse_when_closed()  # by another thread, while the arguments were packed
             self.view.submitted()
-            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job))
+            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job, options))
         return job
 
     def _refuse_when_closed(self) -> None:

@@ -47,6 +47,7 @@ from dispytw.worker.daemonlink import DaemonConnection, is_same_user
 from dispytw.worker.jobs import Jobs
 from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.performer import Work, look_at_modules
+from dispytw.worker.timeouts import Timeouts
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
 
@@ -78,6 +79,7 @@ class Supervisor:
     _setup: Setup | None = None
     _namespace: Any = None
     _jobs: Jobs | KeptJobs | None = None
+    _timeouts: Timeouts | None = None
     _closing: Close | None = None
 
     def run(self) -> int:
@@ -144,12 +146,16 @@ class Supervisor:
             self._jobs.reap()
 
     def _tell(self, frame: Frame) -> None:
+        if self._timeouts is not None:
+            frame = self._timeouts.told(frame)
         if isinstance(frame, Ended):
             self._owed[frame.attempt] = frame
         if self._daemon is not None:
             self._daemon.send(frame)
 
     def _received(self, frame: Frame) -> None:
+        if self._timeouts is not None:
+            self._timeouts.received(frame)
         if isinstance(frame, Kept):
             for attempt in frame.attempts:
                 self._owed.pop(attempt, None)
@@ -179,6 +185,7 @@ class Supervisor:
             self._closing = Close(cleanup=False)
             return
         self._jobs = self._kept_jobs(setup) if setup.isolation == WORKER else self._forked_jobs(setup)
+        self._timeouts = Timeouts(self.timers, self._jobs.cancel)
         forking.look_at_threads()
         look_at_modules()
         gc.collect()
@@ -226,9 +233,7 @@ class Supervisor:
     def _called_setup(self) -> str | None:
         with _interruptible():
             returned = self._namespace.setup()
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # is how a cancel arrives, whatever setup() thought of it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # how a cancel arrives, whatever setup() thought of it
         if isinstance(returned, int) and returned in _SUCCESS:
             return None
         return f"setup() returned {returned!r}; 0, 1 or 2 mean success"
@@ -281,7 +286,7 @@ class Supervisor:
 
     def _end_children(self) -> None:
         """End what setup() left running, this time without exceptions."""
-        tracker = _resource_tracker()
+        tracker = tree.resource_tracker()
         deadline = monotonic() + _END_LIMIT
         while not tree.sweep({tracker}) and monotonic() < deadline:
             self._turn_until(deadline)
@@ -317,17 +322,6 @@ class _interruptible:
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _resource_tracker() -> int:
-    """The process that removes shared memory which setup() did not: told to end, as no one will use any. 0 if there is none."""
-    module = sys.modules.get("multiprocessing.resource_tracker")
-    tracker: Any = getattr(module, "_resource_tracker", None)
-    if getattr(tracker, "_fd", None) is None or not tracker._pid:
-        return 0
-    os.close(tracker._fd)
-    tracker._fd = None
-    return int(tracker._pid)
 
 
 def _environment(setup: Setup) -> dict[str, str]:

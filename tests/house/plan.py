@@ -30,7 +30,7 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logger", "logins", "recoverfile", "recoverlog"), HANDS),
-        **dict.fromkeys(("parameters", "privatenode", "programs", "resolving", "session", "speech", "targets", "view"), HANDS),
+        **dict.fromkeys(("options", "parameters", "privatenode", "programs", "resolving", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
