@@ -169,7 +169,7 @@ class JobCluster:
         :raises TypeError: when an argument of a program is no string.
         :raises ClusterClosedError: when the cluster is closed.
         """
-        return self._submit(args, kwargs)
+        return self._submitted(args, kwargs)
 
     def options(
         self, *, timeout: float | None = None, retries: int = 0, backoff: float = 1.0, priority: int = 0
@@ -187,7 +187,7 @@ class JobCluster:
         """
         return WithOptions(self, chosen_options(timeout, retries, backoff, priority))
 
-    def _submit(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions = PLAIN) -> DispyJob:
+    def _submitted(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions = PLAIN) -> DispyJob:
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
@@ -250,6 +250,10 @@ class JobCluster:
         self._engine.bridge.wait(self.end)
         self._engine.clusters.pop(self.uid, None)
         return True
+
+    def shutdown(self) -> None:
+        """Close the cluster; what it shares with others of this program ends with the last of them."""
+        self.close()
 
     def end(self) -> Any:
         """In the reactor thread: nothing of it will be needed any more; fires when the nodes have been told."""

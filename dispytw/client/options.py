@@ -6,7 +6,8 @@ They are not keywords of submit, so that the computation's own keywords stay its
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from types import MethodType
+from typing import Any
 
 from dispytw.client.job import DispyJob
 from dispytw.values import JobOptions
@@ -15,26 +16,30 @@ from dispytw.values import JobOptions
 MOST_PRIORITY = 10**9
 
 
-class Submits(Protocol):
-    """What is needed of a cluster."""
-
-    def _submit(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions) -> DispyJob:
-        """Queue one call."""
-
-
 class WithOptions:
     """A cluster as it is for jobs with these options; it may be used for any number of jobs.
+
+    Its other methods are the cluster's own; those that submit, ``submit_node`` and the like, find their way to `_submitted` here.
 
     :ivar chosen: what was chosen.
     """
 
-    def __init__(self, cluster: Submits, chosen: JobOptions) -> None:
+    def __init__(self, cluster: Any, chosen: JobOptions) -> None:
         self._cluster = cluster
         self.chosen = chosen
 
     def submit(self, *args: Any, **kwargs: Any) -> DispyJob:
         """See `JobCluster.submit`."""
-        return self._cluster._submit(args, kwargs, self.chosen)
+        return self._submitted(args, kwargs)
+
+    def _submitted(self, *call: Any, **where: Any) -> DispyJob:
+        job: DispyJob = self._cluster._submitted(*call, **where, options=self.chosen)
+        return job
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("submit"):
+            return MethodType(getattr(type(self._cluster), name), self)
+        return getattr(self._cluster, name)
 
 
 def chosen_options(timeout: Any, retries: Any, backoff: Any, priority: Any) -> JobOptions:

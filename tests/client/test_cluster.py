@@ -318,6 +318,13 @@ class Ending(ClusterTestCase):
         with self.assertRaisesRegex(ClusterClosedError, "cluster compute is closed"):
             cluster.submit(threading.Lock())
 
+    def test_shutdown(self) -> None:
+        """Closes; twice is once."""
+        cluster = self.cluster()
+        cluster.shutdown()
+        cluster.shutdown()
+        self.assertEqual([cluster.uid], self.session.closed)
+
     def test_recover_file(self) -> None:
         """It is there from the beginning, learns of ids, and is removed before the nodes are told that the cluster is closed."""
         with tempfile.TemporaryDirectory() as directory:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dispytw.client.cluster import JobCluster
+from dispytw.client.job import DispyJob
 from dispytw.values import PLAIN, JobOptions
 from dispytw.wire.payload import open_arguments
-from tests.client.clustering import ClusterTestCase
+from tests.client.clustering import SECRET, ClusterTestCase
 
 
 def greedy(*args: object, **kwargs: object) -> object:
@@ -23,6 +25,22 @@ class Options(ClusterTestCase):
         self.assertEqual([wanted, wanted, PLAIN, JobOptions(backoff=1.0, priority=9)], self.session.options)
         self.assertEqual(jobs, [handle for *_, handle in self.session.submitted])
         self.assertEqual(wanted, careful.chosen)
+
+    def test_other_ways_to_submit(self) -> None:
+        """Take the same options; the rest of the cluster is as it was."""
+
+        class Pinning(JobCluster):
+            def submit_twice(self, *args: object) -> list[DispyJob]:
+                return [self._submitted(args, {}) for _ in range(2)]
+
+        with self.cluster() as plain, Pinning(greedy, ["node7"], secret=SECRET, recover=False) as cluster:
+            jobs = cluster.options(priority=3).submit_twice(1)
+            self.assertEqual([3, 3], [options.priority for options in self.session.options])
+            self.assertEqual(jobs, [handle for *_, handle in self.session.submitted])
+            self.assertEqual((2, "greedy"), (cluster.options().status().jobs_pending, cluster.options().name))
+            self.assertRaises(AttributeError, getattr, plain.options(), "submit_twice")
+            for job in jobs:
+                self.session.end(job)
 
     def test_keywords_of_the_computation(self) -> None:
         """Stay its own, though they are called like options."""
