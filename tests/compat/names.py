@@ -57,11 +57,10 @@ def _class(name: str, cls: type) -> Iterator[str]:
         yield from (f"{name}.{attribute}" for attribute in vars(cls(*made)) if attribute[0] != "_")
     if not issubclass(cls, tuple):
         yield from _parameters(name, cls.__init__)
-    for member in dict.fromkeys(member for each in cls.__mro__[:-1] for member in vars(each)):
-        value = inspect.getattr_static(cls, member)
-        if member in SPECIAL or (member[0] != "_" and not hasattr(tuple, member)):
+    for member, value in vars(cls).items():
+        if member in SPECIAL or member[0] != "_":
             yield f"{name}.{member}"
-            if inspect.isfunction(value):
+            if inspect.isfunction(value) and member != "__exit__":
                 yield from _parameters(f"{name}.{member}", value)
 
 
