@@ -45,7 +45,7 @@ def read_table() -> list[Row]:
     with TABLE.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [
-        Row(row["name"], tuple(row["of"].split()), row["status"], tuple(row["shown by"].split()), row["remarks"]) for row in rows
+        Row(row["name"].strip("`"), tuple(row["of"].split()), row["status"], tuple(row["shown by"].split()), row["remarks"]) for row in rows
     ]
 
 
