@@ -51,6 +51,40 @@ if __name__ == "__main__":
     print("all as wanted")
 """
 
+KILLED = """
+import os, signal, sys, time
+import dispytw as dispy
+
+def compute(what, directory):
+    import os, time
+    if what == "rests" or not os.path.exists(directory + "/first"):
+        open(directory + "/first", "w").close()
+        raise ValueError("the first time")
+    open(directory + "/second", "w").close()
+    while not os.path.exists(directory + "/gate"):
+        time.sleep(0.01)
+    return "the second time"
+
+if __name__ == "__main__":
+    node, directory, what = sys.argv[1:]
+    os.mkdir(directory)
+    cluster = dispy.JobCluster(compute, nodes=[node], recover_file=directory + "/rec")
+    cluster.options(retries=1, backoff=600 if what == "rests" else 0).submit(what, directory).id = what
+    def seen():
+        with open(directory + "/rec", "rb") as file:
+            return b"the first time" in file.read() if what == "rests" else os.path.exists(directory + "/second")
+    while not seen():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+RECOVERS = """
+import sys
+import dispytw as dispy
+for job in dispy.recover_jobs(sys.argv[1]):
+    print(job.id, job.status, job.result, job.attempts, (job.exception or "").strip().rpartition(": ")[2])
+"""
+
 
 class OptionsTests(SynchronousTestCase):
     """What cluster.options promises."""
@@ -62,3 +96,14 @@ class OptionsTests(SynchronousTestCase):
         for isolation in ("job", "worker"):
             done = daemons.program(PROGRAM, node.address, str(daemons.root / isolation), isolation)
             self.assertEqual((0, "all as wanted\n"), (done.code, done.out), done)
+
+    def test_killed_meanwhile(self) -> None:
+        """While a job rests, what its last attempt ended with comes home; while the next attempt runs, that one's result."""
+        daemons = Daemons(self)
+        node = daemons.node("--cpus", "1")
+        for what, found in (("rests", "rests 9 None 1 the first time\n"), ("runs", "runs 11 the second time 2 \n")):
+            directory = daemons.root / what
+            self.assertEqual(-9, daemons.program(KILLED, node.address, str(directory), what).code)
+            (directory / "gate").touch()
+            done = daemons.program(RECOVERS, str(directory / "rec"))
+            self.assertEqual((0, found), (done.code, done.out), done)
