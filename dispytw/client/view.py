@@ -147,7 +147,7 @@ class View:
         """See ClusterEnd."""
         self._leaves(job)
         self.file.ended(job._uid, node, outcome, attempt.number)
-        self._count(self.nodes[node], outcome, 0)
+        self._count(self.nodes[node], outcome, 0, is_end=False)
         log.info(
             "job {job} has ended in attempt {attempts} on {node}, and is tried again in {seconds} s: {why}",
             job=job.id,
@@ -203,8 +203,8 @@ class View:
             shown.busy -= 1
 
     @staticmethod
-    def _count(shown: DispyNode, outcome: Outcome, sent: int) -> None:
-        shown.jobs_done += outcome.status != CANCELLED
+    def _count(shown: DispyNode, outcome: Outcome, sent: int, is_end: bool = True) -> None:
+        shown.jobs_done += is_end and outcome.status != CANCELLED
         shown.update_time = time.time()
         shown.tx += sent
         shown.rx += sum(body.size for body in outcome_bodies(outcome))

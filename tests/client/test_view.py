@@ -373,6 +373,7 @@ class Retries(ViewTestCase):
         self.assertEqual(f"job 1 has ended in attempt 1 on {NODE.name}, and is tried again in 2.5 s: ValueError: no", formatEvent(logged[0]))
         self.view.job_running(job, NODE.uid, ADDRESS, 12.0)
         self.assertEqual((RUNNING, 2), (job.status, job.attempts))
+        self.assertEqual((0, 1.0), (shown.jobs_done, shown.cpu_time))
         self.view.job_settled(job, NODE.uid, ADDRESS, DONE, attempts=2)
         self.assertEqual((FINISHED, 2, DONE.started), (job.status, job.attempts, job.start_time))
         (call,) = self.threads.callbacks
