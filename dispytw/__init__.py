@@ -27,20 +27,41 @@ from typing import Any
 
 from dispytw.version import VERSION as __version__
 
+#: dispy's name of the version.
+_dispy_version = __version__
+
 _WHERE = {
     "JobCluster": "dispytw.client.cluster",
+    "SharedJobCluster": "dispytw.client.sharedcluster",
     "ClusterStatus": "dispytw.client.cluster",
     "DispyJob": "dispytw.client.job",
     "DispyNode": "dispytw.client.nodes",
     "DispyNodeAvailInfo": "dispytw.client.nodes",
     "NodeAllocate": "dispytw.client.nodes",
     "recover_jobs": "dispytw.client.recovery",
+    "logger": "dispytw.client.logger",
+    "_node_ipaddr": "dispytw.client.resolving",
 }
+#: Modules that are there without an import of their own, as dispy's are.
+_MODULES = ("config", "httpd")
 
-__all__ = ["ClusterStatus", "DispyJob", "DispyNode", "DispyNodeAvailInfo", "JobCluster", "NodeAllocate", "__version__", "recover_jobs"]
+__all__ = [
+    "ClusterStatus",
+    "DispyJob",
+    "DispyNode",
+    "DispyNodeAvailInfo",
+    "JobCluster",
+    "NodeAllocate",
+    "SharedJobCluster",
+    "__version__",
+    "logger",
+    "recover_jobs",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"dispytw.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'dispytw' has no attribute {name!r}")
     value = getattr(importlib.import_module(_WHERE[name]), name)
@@ -49,4 +70,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

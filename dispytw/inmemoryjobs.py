@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import attrs
@@ -161,7 +163,7 @@ class Standing:
 
 
 class MemoryLauncher:
-    """The supervisors of one node. A job's body is the seconds that it takes, as text.
+    """The supervisors of one node. A job's body is the seconds that it takes, as text; with a minus in front it raises after those.
 
     They go on while the node's daemon is suspended, and when it is killed; `attach` gives them the next one. Jobs beyond a
     supervisor's width wait.
@@ -187,7 +189,7 @@ class MemoryLauncher:
         self._world = world
         self._wall = wall
         self._width = width
-        self._waiting: dict[Attempt, tuple[bytes, float]] = {}
+        self._waiting: dict[Attempt, tuple[bytes, float, int]] = {}
         self._process: MemoryProcess | None = None
         self._events: JobEvents | None = None
         self._body_began = body_began
@@ -223,13 +225,12 @@ class MemoryLauncher:
         return Standing(self._papers[computation], lives, closing, runs, dict(self._owed.get(computation, {})))
 
     def _waiting_of(self, computation: bytes) -> list[Attempt]:
-        return [attempt for attempt, (owner, _) in self._waiting.items() if owner == computation]
+        return [attempt for attempt, (owner, *_) in self._waiting.items() if owner == computation]
 
-    def _tell(self, event: str, *fields: Any, slowly: bool = False) -> None:
+    def _tell(self, event: str, *fields: Any) -> None:
         """Say something to the daemon of this moment; it is lost with that one."""
         if self._process is not None:
-            seconds = self.starting if slowly else self.starting / 10
-            self._world.callLater(seconds, self._process.deliver, partial(getattr(self._events, event), *fields))
+            self._world.callLater(self.starting / 10, self._process.deliver, partial(getattr(self._events, event), *fields))
 
     def launch(self, papers: Papers, bundle_path: str, work_dir: str, ip_addr: str) -> None:
         """Start a supervisor; setup() takes 10 ms."""
@@ -259,19 +260,23 @@ class MemoryLauncher:
             self._owed.pop(computation, None)
             self._papers.pop(computation, None)
 
-    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
+    def start(
+        self, computation: bytes, attempts: list[tuple[Attempt, Body]], timeouts: Mapping[Attempt, float] = MappingProxyType({})
+    ) -> None:
         """Bodies begin a little later; one whose supervisor is gone already has ended with it."""
         for attempt, body in attempts:
             assert isinstance(body, Inline)
             if computation in self._supervisors and computation not in self._closing:
-                self._waiting[attempt] = (computation, float(body.data or b"0"))
+                seconds, limit = float(body.data or b"0"), timeouts.get(attempt, math.inf)
+                status = FINISHED if 0 <= seconds <= limit else TERMINATED
+                self._waiting[attempt] = (computation, min(abs(seconds), limit), status)
         self._fill()
 
     def _fill(self) -> None:
-        for attempt, (computation, duration) in list(self._waiting.items()):
+        for attempt, (computation, duration, status) in list(self._waiting.items()):
             if sum(running.computation == computation for running in self._jobs.values()) < self._width:
                 del self._waiting[attempt]
-                call = self._world.callLater(self.starting, self._begin, attempt, duration)
+                call = self._world.callLater(self.starting, self._begin, attempt, duration, status)
                 self._jobs[attempt] = _Running(computation, call)
 
     def recall(self, computation: bytes, most: int) -> None:
@@ -281,13 +286,19 @@ class MemoryLauncher:
         back = self._waiting_of(computation)[::-1][:most]
         for attempt in back:
             del self._waiting[attempt]
-        self._tell("jobs_given_back", computation, back, slowly=True)
+        generation = self._papers[computation].generation
+        self._world.callLater(0.9 * self.starting, self._give_back, computation, generation, back)
 
-    def _begin(self, attempt: Attempt, duration: float) -> None:
+    def _give_back(self, computation: bytes, generation: int, attempts: list[Attempt]) -> None:
+        """Unless it has died meanwhile: nothing is told of a supervisor after its end."""
+        if computation in self._supervisors and self._papers[computation].generation == generation:
+            self._tell("jobs_given_back", computation, attempts)
+
+    def _begin(self, attempt: Attempt, duration: float, status: int) -> None:
         running = self._jobs[attempt]
         running.began = self._wall()
         self._body_began(attempt)
-        running.call = self._world.callLater(duration, self._end, attempt, FINISHED)
+        running.call = self._world.callLater(duration, self._end, attempt, status)
         self._tell("job_started", running.computation, attempt, running.began)
 
     def _end(self, attempt: Attempt, status: int, exception: str | None = None) -> None:

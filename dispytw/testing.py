@@ -37,7 +37,7 @@ from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.keeper import Keeper
 from dispytw.node.steward import Steward
-from dispytw.values import RUNNING, Attempt, Computation, File, Inline, NodeFacts, Outcome
+from dispytw.values import CREATED, PLAIN, RUNNING, Attempt, Computation, File, Inline, JobOptions, NodeFacts, Outcome
 from dispytw.version import VERSION
 from dispytw.wire.frames import Ended, Runs
 from dispytw.wire.streams import MemorySinks
@@ -163,11 +163,14 @@ class MemoryCluster:
         computation = Computation(uid, "compute", _BUNDLE)
         client.session.open_cluster(computation, {}, self, targets, reentrant=reentrant, pulse_interval=pulse)
 
-    def submit(self, duration: float = 1.0, padding: int = 0) -> MemoryJob:
-        """A job that takes so many seconds, with so many bytes of arguments that mean nothing."""
+    def submit(self, duration: float = 1.0, padding: int = 0, options: JobOptions = PLAIN) -> MemoryJob:
+        """A job that takes so many seconds, with so many bytes of arguments that mean nothing.
+
+        :param duration: with a minus in front the job raises after those seconds.
+        """
         job = MemoryJob(self.client.house.new_uid())
         self.jobs.append(job)
-        self.client.session.submit(self.uid, job.uid, Inline(str(duration).encode() + b" " * padding), job)
+        self.client.session.submit(self.uid, job.uid, Inline(str(duration).encode() + b" " * padding), job, options)
         return job
 
     def cancel(self, job: MemoryJob) -> bool:
@@ -199,7 +202,15 @@ class MemoryCluster:
         """See ClusterEnd."""
         job.status = RUNNING
 
-    def job_settled(self, job: MemoryJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
+    def job_retried(
+        self, job: MemoryJob, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float
+    ) -> None:
+        """See ClusterEnd."""
+        job.status = CREATED
+
+    def job_settled(
+        self, job: MemoryJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0, attempts: int = 0
+    ) -> None:
         """See ClusterEnd."""
         job.status = outcome.status
         job.outcomes.append(outcome)

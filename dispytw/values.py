@@ -49,6 +49,26 @@ class Attempt:
 
 
 @attrs.frozen
+class JobOptions:
+    """What is wanted of one job, beside its arguments.
+
+    :param timeout: seconds that its body may take on a node, or None for no limit.
+    :param retries: how often it is tried again after an attempt that ended Terminated.
+    :param backoff: seconds between such an end and the next attempt.
+    :param priority: of jobs that wait, those with a higher one go first.
+    """
+
+    timeout: float | None = None
+    retries: int = 0
+    backoff: float = 0.0
+    priority: int = 0
+
+
+#: What is wanted of a job of which nothing is said.
+PLAIN = JobOptions()
+
+
+@attrs.frozen
 class Inline:
     """A body small enough to be carried around: the bytes themselves."""
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -16,7 +16,9 @@ from dispytw.client import speech
 from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
-from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
+from dispytw.client.nodes import DispyNode, node_entries
+from dispytw.client.options import WithOptions, chosen_options
+from dispytw.client.parameters import checked
 from dispytw.client.privatenode import private_node
 from dispytw.client.programs import pack_strings
 from dispytw.client.recoverfile import begin_file
@@ -25,7 +27,7 @@ from dispytw.client.report import status_table
 from dispytw.client.targets import find_targets
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
-from dispytw.values import JOB, WORKER, Body, Inline, Stored
+from dispytw.values import JOB, PLAIN, Body, Inline, JobOptions, Stored
 from dispytw.wire.certificates import given_certificate
 from dispytw.wire.payload import open_result, pack_arguments
 
@@ -46,30 +48,35 @@ class ClusterStatus(NamedTuple):
 class JobCluster:
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
+    The parameters are those of dispy 4.6, in its order, and by keyword those of dispy 4.15 and ours; see `dispytw.client.parameters`.
+
     :param computation: a Python function, or the path of a program to execute.
     :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program) or
         ``'*'``.
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
-    :param callback: called with each job that has ended, one after another, on a thread of its own.
+    :param callback: called with each job that has ended, one after another, on a thread of its own; ``job_status`` is the same.
+    :param ip_addr: host name or address to use here, or a list of them; ``host`` is the same.
+    :param ext_ip_addr: accepted, as are ``ext_host``, ``port``, ``poll_interval`` and ``ipv4_udp_multicast``, without effect.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
     :param loglevel: level of the ``dispytw`` logger.
     :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
-    :param pulse_interval: 1 to 600 seconds; a node silent for five of them is given up.
+    :param pulse_interval: 0.1 to 1000 seconds; a node silent for five of them is given up.
     :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
     :param secret: must equal the nodes'; by default the user's own secret file, unless there is a certificate.
     :param keyfile: path of a PEM file with a private key; None if it is in certfile.
     :param certfile: path of a PEM file with a certificate. The nodes must have the same; with cafile, one of that authority's.
     :param cafile: path of a PEM file with the certificates of a private authority.
-    :param node_port: where nodes listen that are named without a port.
+    :param node_port: where nodes listen that are named without a port; 51348, or what `dispytw.config` says.
+    :param dispy_port: the port before that one, in its place.
     :param isolation: ``'job'``: each job has a process of its own; ``'worker'``: processes are kept and run job after job, which costs
         little for short jobs, and what one job leaves in memory the next ones find.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced by a fresh one; no limit by default.
     :param recover: False for no recover file; so does ``recover_file=False``.
-    :raises TypeError: when a parameter has the wrong type; it is named.
+    :raises TypeError: when a parameter has the wrong type, or came by both its names; it is named.
     :raises ValueError: when one has a value that makes no sense; it is named.
     :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
     :raises CertificateError: when a certificate or key cannot be used; the file is named.
@@ -86,8 +93,8 @@ class JobCluster:
         cluster_status: Any = None,
         ip_addr: Any = None,
         ext_ip_addr: Any = None,
-        port: int = 51347,
-        node_port: int = NODE_PORT,
+        port: int | None = None,
+        node_port: int | None = None,
         recover_file: Any = None,
         dest_path: Any = None,
         loglevel: int = logging.WARNING,
@@ -100,48 +107,43 @@ class JobCluster:
         keyfile: str | os.PathLike[str] | None = None,
         certfile: str | os.PathLike[str] | None = None,
         *,
+        job_status: Callable[[DispyJob], Any] | None = None,
+        host: Any = None,
+        ext_host: Any = None,
+        dispy_port: int | None = None,
+        ipv4_udp_multicast: bool = False,
+        poll_interval: float | None = None,
         cafile: str | os.PathLike[str] | None = None,
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
         recover: bool = True,
     ) -> None:
-        _refuse_unbuilt(
-            cluster_status=cluster_status,
-            ip_addr=ip_addr,
-            ext_ip_addr=ext_ip_addr,
-            port=None if port == 51347 else port,
-            dest_path=dest_path,
-            ping_interval=ping_interval,
-        )
-        _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
-        _check_isolation(isolation, max_jobs_per_worker)
-        _check_paths(keyfile=keyfile, certfile=certfile, cafile=cafile)
-        certificate = given_certificate(certfile, keyfile, cafile, speech.LOGGER.warning)
-        _check_recovery(recover_file, recover)
-        entries = node_entries(nodes, node_port)
+        given = checked(locals(), warn=speech.LOGGER.warning)
+        certificate = given_certificate(given.certfile, given.keyfile, given.cafile, speech.LOGGER.warning)
+        entries = node_entries(nodes, given.node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
             computation,
-            depends=list(depends or ()),
-            setup=setup,
-            cleanup=cleanup,
+            depends=list(given.depends),
+            setup=given.setup,
+            cleanup=given.cleanup,
             uid=self.uid,
             token=secrets.token_bytes(16),
-            isolation=isolation,
-            max_jobs_per_worker=max_jobs_per_worker,
+            isolation=given.isolation,
+            max_jobs_per_worker=given.max_jobs_per_worker,
         )
         self.is_program = self._shipment.computation.program is not None
         self._closed = False
         self._ending = threading.Lock()
         self._engine: Engine = engine()
-        speech.set_level(loglevel)
-        found = find_targets(entries, node_port, secret, private_node, certificate=certificate)
+        speech.set_level(given.loglevel)
+        found = find_targets(entries, given.node_port, given.secret, private_node, certificate=certificate)
         file = None
-        if recover and recover_file is not False:
+        if given.recover:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
             credentials = [target.credential for target in found.targets]
-            file = begin_file(recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
-        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file)
+            file = begin_file(given.recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
+        self.view = View(self, given.callback, found.choices, self._engine, speech.LOGGER.warning, file)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(
@@ -149,8 +151,8 @@ class JobCluster:
                 {digest: _body(content) for digest, content in self._shipment.files.items()},
                 self.view,
                 found.targets,
-                reentrant=reentrant,
-                pulse_interval=pulse_interval,
+                reentrant=given.reentrant,
+                pulse_interval=given.pulse_interval,
                 note=found.note,
             )
         )
@@ -167,6 +169,25 @@ class JobCluster:
         :raises TypeError: when an argument of a program is no string.
         :raises ClusterClosedError: when the cluster is closed.
         """
+        return self._submitted(args, kwargs)
+
+    def options(
+        self, *, timeout: float | None = None, retries: int = 0, backoff: float = 1.0, priority: int = 0
+    ) -> WithOptions:
+        """The cluster for jobs that are wanted so: ``cluster.options(timeout=60).submit(…)``. What is not given is as without options.
+
+        :param timeout: seconds that a job's body may take on its node, counted from its start there; then it is ended as by a cancel, and
+            is Terminated.
+        :param retries: how often a job is tried again that ended Terminated: by an exception, a death, its timeout. A lost node is none of
+            these; see ``reentrant``.
+        :param backoff: seconds between such an end and the next attempt.
+        :param priority: of the jobs that wait, the higher go first, also before those of other clusters; among equals, the oldest.
+        :raises TypeError: for a wrong type; the option is named.
+        :raises ValueError: for a value that makes no sense; the option is named.
+        """
+        return WithOptions(self, chosen_options(timeout, retries, backoff, priority))
+
+    def _submitted(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions = PLAIN) -> DispyJob:
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
@@ -181,7 +202,7 @@ class JobCluster:
         with self._engine.keeper.uninterrupted(), self._ending:
             self._refuse_when_closed()  # by another thread, while the arguments were packed
             self.view.submitted()
-            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job))
+            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job, options))
         return job
 
     def _refuse_when_closed(self) -> None:
@@ -229,6 +250,10 @@ class JobCluster:
         self._engine.bridge.wait(self.end)
         self._engine.clusters.pop(self.uid, None)
         return True
+
+    def shutdown(self) -> None:
+        """Close the cluster; what it shares with others of this program ends with the last of them."""
+        self.close()
 
     def end(self) -> Any:
         """In the reactor thread: nothing of it will be needed any more; fires when the nodes have been told."""
@@ -284,55 +309,3 @@ def _body(content: str | bytes) -> Body:
     if isinstance(content, bytes):
         return Inline(content)
     return Stored(content, os.path.getsize(content))
-
-
-def _refuse_unbuilt(**parameters: Any) -> None:
-    for name, value in parameters.items():
-        if value is not None:
-            raise NotImplementedError(f"JobCluster: {name} is not built yet")
-
-
-def _check_isolation(isolation: Any, most_jobs: Any) -> None:
-    if isolation not in (JOB, WORKER):
-        raise ValueError(f"isolation: wanted 'job' or 'worker', not {isolation!r}")
-    if most_jobs is None:
-        return
-    _check("max_jobs_per_worker", isinstance(most_jobs, int) and not isinstance(most_jobs, bool), most_jobs, "a whole number")
-    if most_jobs < 1:
-        raise ValueError(f"max_jobs_per_worker: wanted 1 or more, not {most_jobs}")
-    if isolation == JOB:
-        raise ValueError("max_jobs_per_worker: goes with isolation='worker' only; with 'job' every job has a process of its own")
-
-
-def _check_recovery(recover_file: Any, recover: Any) -> None:
-    _check("recover", isinstance(recover, bool), recover, "True or False")
-    named = isinstance(recover_file, (str, os.PathLike))
-    _check("recover_file", recover_file is None or recover_file is False or named, recover_file, "the path of a file")
-    if named and not recover:
-        raise TypeError(f"JobCluster: recover_file={recover_file!r} names a file, recover=False wants none")
-
-
-def _check_types(
-    depends: Any, callback: Any, loglevel: Any, pulse_interval: Any, reentrant: Any, secret: Any, node_port: Any
-) -> None:
-    many = isinstance(depends, Iterable) and not isinstance(depends, (str, bytes))
-    _check("depends", depends is None or many, depends, "a list")
-    _check("callback", callback is None or callable(callback), callback, "a function with one argument")
-    _check("loglevel", isinstance(loglevel, int), loglevel, "a level of the logging module")
-    _check("reentrant", isinstance(reentrant, bool), reentrant, "True or False")
-    _check("secret", isinstance(secret, str), secret, "a string")
-    number = isinstance(node_port, int) and not isinstance(node_port, bool)
-    _check("node_port", number and 0 < node_port < 65536, node_port, "a number from 1 to 65535")
-    if pulse_interval is not None:
-        number = isinstance(pulse_interval, (int, float)) and not isinstance(pulse_interval, bool)
-        _check("pulse_interval", number and 0.1 <= pulse_interval <= 1000, pulse_interval, "seconds, from 0.1 to 1000")
-
-
-def _check_paths(**parameters: Any) -> None:
-    for name, value in parameters.items():
-        _check(name, value is None or isinstance(value, (str, os.PathLike)), value, "a path")
-
-
-def _check(name: str, holds: bool, value: Any, wanted: str) -> None:
-    if not holds:
-        raise TypeError(f"JobCluster: {name} must be {wanted}, not {value!r}")

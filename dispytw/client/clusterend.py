@@ -21,8 +21,13 @@ class ClusterEnd(Protocol):
     def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
         """A job runs."""
 
-    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
-        """A job has its final status; ``sent`` bytes of arguments it took."""
+    def job_settled(
+        self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0, attempts: int = 0
+    ) -> None:
+        """A job has its final status, after so many attempts that have started, or may have; ``sent`` bytes of arguments it took."""
+
+    def job_retried(self, job: Any, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float) -> None:
+        """An attempt has ended, one of so many by now, and the job is tried again after so many seconds."""
 
     def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, Any]]) -> bool:
         """Attempts are about to be sent, each with its job; False when they must not leave yet."""

@@ -49,6 +49,7 @@ class DispyJob:
     :ivar status: Created, Running, Finished, Cancelled or Terminated.
     :ivar ip_addr: address of the node that runs, or ran, it; None before.
     :ivar start_time: wall time at which it began on the node, seconds.
+    :ivar attempts: how often it was started, or may have been: more than once where a node was lost or retries were asked for.
     :ivar submit_time: wall time at which it was submitted here, seconds.
     """
 
@@ -62,6 +63,7 @@ class DispyJob:
         "_owner",
         "_result",
         "_uid",
+        "attempts",
         "ip_addr",
         "start_time",
         "status",
@@ -83,6 +85,7 @@ class DispyJob:
         self.ip_addr: str | None = None
         self.start_time: float | None = None
         self.submit_time = submit_time
+        self.attempts = 0
         self._uid = uid
         self._owner = owner
         self._outcome: Outcome | None = None
@@ -188,11 +191,18 @@ class DispyJob:
 
     def _running(self, ip_addr: str, started: float) -> None:
         self.ip_addr, self.start_time = ip_addr, started
+        self.attempts += 1
         self.status = RUNNING
 
-    def _settled(self, outcome: Outcome, ip_addr: str | None) -> None:
+    def _retried(self, attempts: int) -> None:
+        """An attempt has ended, one of so many, and the job waits for the next."""
+        self.attempts = attempts
+        self.status = CREATED
+
+    def _settled(self, outcome: Outcome, ip_addr: str | None, attempts: int = 0) -> None:
         """Set the one final status, then release who waits for it."""
         self._outcome = outcome
+        self.attempts = max(attempts, self.attempts)
         self.ip_addr = ip_addr or self.ip_addr
         self.start_time = outcome.started if outcome.started is not None else self.start_time
         with _GUARD:

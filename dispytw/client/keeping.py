@@ -25,8 +25,8 @@ class Keeping(Protocol):
     def identified(self, job: bytes, value: Any) -> None:
         """A program has set a job's id."""
 
-    def ended(self, job: bytes, node: bytes | None, outcome: Outcome) -> None:
-        """A job has its final status."""
+    def ended(self, job: bytes, node: bytes | None, outcome: Outcome, number: int | None = None) -> None:
+        """A job has its final status; or, with a number, that attempt has ended, and another may follow."""
 
     def delivered(self, job: bytes) -> None:
         """The program has a job's result."""

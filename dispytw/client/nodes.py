@@ -31,6 +31,20 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@attrs.frozen
+class Target:
+    """One node that a cluster names.
+
+    :param address: where it is dialled.
+    :param credential: what proves that we may; belongs to this entry, not to the session.
+    :param private: whether this node was started for the program and ends with it.
+    """
+
+    address: Address
+    credential: Any
+    private: bool = attrs.field(default=False, eq=False)
+
+
 def parse_address(text: str, default_port: int) -> Address:
     """The address in ``host``, ``host:port`` or ``[v6]:port``; two or more colons without brackets are a bare IPv6 address.
 

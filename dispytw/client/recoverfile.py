@@ -53,11 +53,11 @@ AGAIN = 1.0
 class _Gathered:
     """What is written together.
 
-    :ivar ended: node and outcome by job.
+    :ivar ended: node, outcome, and the attempt's number if it may not be the last, by job.
     :ivar waiting: fire when it is written.
     """
 
-    ended: dict[bytes, tuple[bytes | None, Outcome]] = attrs.field(factory=dict)
+    ended: dict[bytes, tuple[bytes | None, Outcome, int | None]] = attrs.field(factory=dict)
     delivered: list[bytes] = attrs.field(factory=list)
     waiting: list[Deferred[None]] = attrs.field(factory=list)
 
@@ -151,9 +151,9 @@ class RecoverFile:
             )
 
     # Afterwards.
-    def ended(self, job: bytes, node: bytes | None, outcome: Outcome) -> None:
+    def ended(self, job: bytes, node: bytes | None, outcome: Outcome, number: int | None = None) -> None:
         """See Keeping."""
-        self._gathered.ended[job] = (node, outcome)
+        self._gathered.ended[job] = (node, outcome, number)
         self._write_soon()
 
     def delivered(self, job: bytes) -> None:
@@ -234,7 +234,7 @@ class RecoverFile:
         self._in_thread(self._compaction.write).addErrback(failed)
 
     # Large bodies have files of their own, which are deleted when their job has been delivered.
-    async def _entry(self, job: bytes, node: bytes | None, outcome: Outcome) -> list[Any]:
+    async def _entry(self, job: bytes, node: bytes | None, outcome: Outcome, number: int | None) -> list[Any]:
         names: dict[str, bytes] = {}
         if any(map(_is_large, outcome_bodies(outcome))):
             outcome = attrs.evolve(
@@ -243,7 +243,7 @@ class RecoverFile:
                 stdout=await self._body(job, outcome.stdout, names),
                 stderr=await self._body(job, outcome.stderr, names),
             )
-        return ended_entry(job, node, outcome, names)
+        return ended_entry(job, node, outcome, names, number)
 
     async def _body(self, job: bytes, body: Body, names: dict[str, bytes]) -> Body:
         if not isinstance(body, Inline) or not _is_large(body):

@@ -153,7 +153,7 @@ class _Recovered:
         """A job as it ended; it needs no file any more."""
         assert left.outcome is not None
         job = DispyJob(self, left.uid, _id(left), left.sent)
-        job._settled(_in_memory(left.outcome), host)
+        job._settled(_in_memory(left.outcome), host, 0 if left.attempt is None else left.attempt.number)
         return job
 
     def refuse_to_wait(self, what: str) -> None:

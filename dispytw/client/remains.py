@@ -1,7 +1,8 @@
 """What a recover file says: its records, made here and read here, and what is left of a cluster when they have all been read.
 
-A record is a list that begins with its kind. They stand in the order in which things happened, with two exceptions: an id that was set
-counts whenever it comes, and nothing counts for a job after its delivery.
+A record is a list that begins with its kind. They stand in the order in which things happened, with three exceptions: an id that was set
+counts whenever it comes, nothing counts for a job after its delivery, and the end of an attempt that may not be the last, which names its
+number, counts as long as no later attempt was sent, whether that is written before it or behind it.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class LeftJob:
     :ivar attempt: the last that was sent, or None.
     :ivar node: where that went; and where it ended, once there is an outcome.
     :ivar sent: wall time at which it was sent.
+    :ivar ended: the number of the attempt that has ended so, if another may follow.
     """
 
     uid: bytes
@@ -74,6 +76,7 @@ class LeftJob:
     given: tuple[int, int] = (0, 0)
     sent: float | None = None
     outcome: Outcome | None = None
+    ended: int | None = None
 
     def entries(self) -> list[list[Any]]:
         """Records that say as much."""
@@ -85,7 +88,7 @@ class LeftJob:
         if self.outcome is not None:
             stored = [body.path for body in outcome_bodies(self.outcome) if isinstance(body, Stored)]
             names = {path: path.rpartition("/")[2].encode() for path in stored}
-            told.append(ended_entry(self.uid, self.node, self.outcome, names))
+            told.append(ended_entry(self.uid, self.node, self.outcome, names, self.ended))
         return told
 
 
@@ -110,12 +113,15 @@ def id_entry(job: bytes, form: str, value: Any) -> list[Any]:
     return [IDENTIFIED, job, form, value]
 
 
-def ended_entry(job: bytes, node: bytes | None, outcome: Outcome, streams: dict[str, bytes]) -> list[Any]:
+def ended_entry(
+    job: bytes, node: bytes | None, outcome: Outcome, streams: dict[str, bytes], number: int | None = None
+) -> list[Any]:
     """A job has its final status.
 
     :param streams: names of the files that hold its large bodies, by path.
+    :param number: of the attempt that has ended so, if another may follow.
     """
-    return [ENDED, job, node, outcome_record(outcome, streams)]
+    return [ENDED, job, node, outcome_record(outcome, streams), *([] if number is None else [number])]
 
 
 def delivered_entry(jobs: Iterable[bytes]) -> list[Any]:
@@ -165,6 +171,8 @@ class Remains:
             attempt = attempt_from(record)
             job = self._job(attempt.job)
             if job is not None:
+                if job.ended is not None and job.ended < attempt.number:
+                    job.outcome = job.ended = None
                 job.attempt, job.number, job.node, job.given, job.sent = attempt, record[2], node, (incarnation, generation), wall
 
     def _identified(self, uid: bytes, form: str, value: Any) -> None:
@@ -172,14 +180,16 @@ class Remains:
         if job is not None:
             job.given_id = (form, value)
 
-    def _ended(self, uid: bytes, node: bytes | None, record: list[Any]) -> None:
+    def _ended(self, uid: bytes, node: bytes | None, record: list[Any], number: int | None = None) -> None:
         job = self._job(uid)
-        if job is not None and job.outcome is None:
+        if number is not None and job is not None and job.attempt is not None and number < job.attempt.number:
+            return
+        if job is not None and (job.outcome is None or job.ended is not None):
             try:
                 job.outcome = outcome_from(record, self._stored)
             except WireError:
                 return  # a large body is not there: the node that still has it will be asked
-            job.node = node
+            job.node, job.ended = node, number
 
     def _delivered_jobs(self, uids: bytes) -> None:
         for start in range(0, len(uids), _UID):

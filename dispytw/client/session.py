@@ -17,14 +17,14 @@ from twisted.logger import Logger
 from dispytw.client.advice import no_node_yet, rejection
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
-from dispytw.client.nodes import Address
+from dispytw.client.nodes import Address, Target
 from dispytw.client.remains import Place
 from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
-from dispytw.scheduler.orders import TellAway, TellBack, TellHeld, TellRejected
-from dispytw.values import Attempt, Body, Computation, NodeFacts, Outcome
+from dispytw.scheduler.orders import ShowRetry, TellAway, TellBack, TellHeld, TellRejected
+from dispytw.values import PLAIN, Attempt, Body, Computation, JobOptions, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
 from dispytw.wire.streams import Sinks
@@ -38,20 +38,6 @@ FIRST_WORD = 3.0
 NEXT_WORD = 60.0
 #: Seconds that a closing link gets to say what it still has to say.
 CLOSING = 5.0
-
-
-@attrs.frozen
-class Target:
-    """One node that a cluster names.
-
-    :param address: where it is dialled.
-    :param credential: what proves that we may; belongs to this entry, not to the session.
-    :param private: whether this node was started for the program and ends with it.
-    """
-
-    address: Address
-    credential: Any
-    private: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.define(eq=False)
@@ -143,14 +129,14 @@ class Session:
         if dialer.node is not None:
             self._serve(dialer.node)
 
-    def submit(self, cluster: bytes, job: bytes, body: Body, handle: Any) -> None:
+    def submit(self, cluster: bytes, job: bytes, body: Body, handle: Any, options: JobOptions = PLAIN) -> None:
         """Queue a job.
 
         :param body: its packed arguments.
         :param handle: what the cluster's end is given back when something becomes of the job.
         """
         self._jobs[job] = (cluster, body, handle)
-        self.dispatcher.do(self.ledger.submitted(cluster, job))
+        self.dispatcher.do(self.ledger.submitted(cluster, job, options))
 
     def cancel(self, job: bytes) -> bool:
         """Cancel a job; False when it has ended already."""
@@ -321,11 +307,16 @@ class Session:
         cluster, _, handle = self._jobs[job]
         self._enrolled[cluster].end.job_running(handle, node, self._addresses[node], started)
 
-    def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
+    def settle(self, job: bytes, outcome: Outcome, node: bytes | None, attempts: int = 0) -> None:
         """See Customer."""
         cluster, body, handle = self._jobs.pop(job)
         address = self._addresses.get(node) if node is not None else None
-        self._enrolled[cluster].end.job_settled(handle, node, address, outcome, body.size)
+        self._enrolled[cluster].end.job_settled(handle, node, address, outcome, body.size, attempts)
+
+    def show_retry(self, order: ShowRetry) -> None:
+        """See Customer."""
+        cluster, _, handle = self._jobs[order.job]
+        self._enrolled[cluster].end.job_retried(handle, order.node, order.attempt, order.outcome, order.attempts, order.seconds)
 
     def leaving(self, cluster: bytes, node: bytes, attempts: Sequence[Attempt]) -> bool:
         """See Customer."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Any
 
 from twisted.logger import LogLevel, formatEvent, globalLogBeginner, globalLogPublisher
 
-LOGGER = logging.getLogger("dispytw")
+from dispytw.client.logger import LOGGER, reach_stderr
+
+__all__ = ["LOGGER", "begin", "set_level"]
 
 _LEVELS = {
     LogLevel.debug: logging.DEBUG,
@@ -17,21 +18,6 @@ _LEVELS = {
     LogLevel.error: logging.ERROR,
     LogLevel.critical: logging.CRITICAL,
 }
-
-
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to whatever sys.stderr is at the moment."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
-
-    @stream.setter
-    def stream(self, value: Any) -> None:
-        raise AttributeError("the stream is sys.stderr")
 
 
 def _observe(event: dict[str, Any]) -> None:
@@ -51,11 +37,7 @@ def begin(in_app: bool = False) -> None:
 
     :param in_app: whether the program runs Twisted, and so Twisted's logging, itself.
     """
-    if not LOGGER.hasHandlers():
-        stderr = _Stderr()
-        stderr.setFormatter(logging.Formatter("%(asctime)s dispytw - %(message)s"))
-        LOGGER.addHandler(stderr)
-        LOGGER.propagate = False
+    reach_stderr()
     observer: Any = _observe
     if in_app:
         globalLogPublisher.addObserver(observer)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 
 from dispytw.client.job import DispyJob
 from dispytw.client.keeping import Keeping, NoFile
@@ -15,6 +16,8 @@ from dispytw.client.nodes import Address, DispyNode, NodeAllocate
 from dispytw.client.remains import Place
 from dispytw.values import CANCELLED, Attempt, NodeFacts, Outcome
 from dispytw.wire.records import outcome_bodies
+
+log = Logger()
 
 
 class Threads(Protocol):
@@ -138,7 +141,32 @@ class View:
         shown.update_time = time.time()
         job._running(address.host, started)
 
-    def job_settled(self, job: DispyJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
+    def job_retried(
+        self, job: DispyJob, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float
+    ) -> None:
+        """See ClusterEnd."""
+        self._leaves(job)
+        self.file.ended(job._uid, node, outcome, attempt.number)
+        self._count(self.nodes[node], outcome, 0, is_end=False)
+        log.info(
+            "job {job} has ended in attempt {attempts} on {node}, and is tried again in {seconds} s: {why}",
+            job=job.id,
+            attempts=attempts,
+            node=self.nodes[node].name,
+            seconds=seconds,
+            why=(outcome.exception or outcome.reason).strip().rpartition("\n")[2],
+        )
+        job._retried(attempts)
+
+    def job_settled(
+        self,
+        job: DispyJob,
+        node: bytes | None,
+        address: Address | None,
+        outcome: Outcome,
+        sent: int = 0,
+        attempts: int = 0,
+    ) -> None:
         """See ClusterEnd."""
         self._leaves(job)
         self.file.ended(job._uid, node, outcome)
@@ -146,7 +174,7 @@ class View:
             self._count(self.nodes[node], outcome, sent)
         with self._changed:
             self.unread += 1
-        job._settled(outcome, address.host if address is not None else None)
+        job._settled(outcome, address.host if address is not None else None, attempts)
         with self._changed:
             self._unfinished -= 1
             self._uncalled += self._callback is not None
@@ -175,8 +203,8 @@ class View:
             shown.busy -= 1
 
     @staticmethod
-    def _count(shown: DispyNode, outcome: Outcome, sent: int) -> None:
-        shown.jobs_done += outcome.status != CANCELLED
+    def _count(shown: DispyNode, outcome: Outcome, sent: int, is_end: bool = True) -> None:
+        shown.jobs_done += is_end and outcome.status != CANCELLED
         shown.update_time = time.time()
         shown.tx += sent
         shown.rx += sum(body.size for body in outcome_bodies(outcome))

@@ -25,6 +25,7 @@ from dispytw.wire.records import (
     computation_from,
     outcome_record,
     outcome_weight,
+    timeouts_from,
 )
 from dispytw.wire.streams import Sinks, StreamingLink, Streams
 
@@ -146,7 +147,7 @@ class ConnectionFromScheduler(StreamingLink):
     @ask.RunJobs.responder
     def run_jobs(self, computation: bytes, generation: int, jobs: list[Any]) -> dict[str, Any]:
         taken = attempts_with(jobs, lambda body: body_from(body, self.streams.take))
-        refused = self._steward.run_jobs(self.client, computation, generation, taken)
+        refused = self._steward.run_jobs(self.client, computation, generation, taken, timeouts_from(jobs))
         return {"refused": [[attempt.job, attempt.number, reason] for attempt, reason in refused]}
 
     @ask.CancelJobs.responder

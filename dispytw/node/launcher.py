@@ -8,7 +8,8 @@ event of every launch, and that by then no process of that computation is left.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -124,15 +125,21 @@ class Launcher:
         if computation in self._lives:
             self._lives[computation].change_hands(client, name)
 
-    def start(self, computation: bytes, attempts: Iterable[tuple[Attempt, Body]]) -> None:
+    def start(
+        self,
+        computation: bytes,
+        attempts: Iterable[tuple[Attempt, Body]],
+        timeouts: Mapping[Attempt, float] = MappingProxyType({}),
+    ) -> None:
         """Run these attempts now, or as soon as setup() has ended; each ends in `job_ended`, or with its supervisor.
 
+        :param timeouts: seconds, for those that have a limit.
         :raises UnknownComputationError: when the computation has no supervisor.
         """
         life = self._lives.get(computation)
         if life is None:
             raise UnknownComputationError(f"computation {computation.hex()} has no supervisor here")
-        life.send([Start(attempt, args) for attempt, args in attempts])
+        life.send([Start(attempt, args, timeouts.get(attempt)) for attempt, args in attempts])
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
         """KeyboardInterrupt in the job, then SIGTERM, then SIGKILL to all of it; nothing for what has ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from dispytw.node.adoption import Papers
@@ -15,8 +15,8 @@ class Launches(Protocol):
     def launch(self, papers: Papers, bundle_path: str, work_dir: str, ip_addr: str) -> None:
         """Start a supervisor."""
 
-    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
-        """Hand attempts to it."""
+    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]], timeouts: Mapping[Attempt, float]) -> None:
+        """Hand attempts to it, some with a limit of seconds."""
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
         """Cancel one."""

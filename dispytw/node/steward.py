@@ -7,7 +7,8 @@ it tells clients goes through the `dispytw.node.telling.Teller`, what is kept on
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred, succeed
@@ -62,6 +63,7 @@ class Steward:
         self._teller = Teller(clock, now, self._acknowledged)
         self._bodies: dict[Attempt, Body] = {}
         self._args: dict[Attempt, Body] = {}
+        self._timeouts: dict[Attempt, float] = {}
         self._timer: Any = None
         self._told: Deferred[None] | None = None
         keeper.events = self
@@ -125,14 +127,21 @@ class Steward:
         self.do(self.bench.closed(client, computation))
 
     def run_jobs(
-        self, client: bytes, computation: bytes, generation: int, jobs: Sequence[tuple[Attempt, Body]]
+        self,
+        client: bytes,
+        computation: bytes,
+        generation: int,
+        jobs: Sequence[tuple[Attempt, Body]],
+        timeouts: Mapping[Attempt, float] = MappingProxyType({}),
     ) -> list[tuple[Attempt, str]]:
-        """Take attempts; those refused, with reasons."""
+        """Take attempts, some with a limit of seconds; those refused, with reasons."""
         self.keeper.look_for_room()
         orders, refused = self.bench.offered(client, computation, generation, [attempt for attempt, _ in jobs])
         self._bodies.update(jobs)
+        self._timeouts.update(timeouts)
         self.do(orders)
         for attempt, _ in jobs:
+            self._timeouts.pop(attempt, None)
             leftover = self._bodies.pop(attempt, None)
             if leftover is not None:
                 self._delete([leftover])
@@ -291,7 +300,8 @@ class Steward:
     def _start(self, order: o.Start) -> None:
         started = [(attempt, self._bodies.pop(attempt)) for attempt in order.attempts]
         self._args.update((attempt, body) for attempt, body in started if isinstance(body, Stored))
-        self.launcher.start(order.computation, started)
+        timeouts = {attempt: self._timeouts.pop(attempt) for attempt in order.attempts if attempt in self._timeouts}
+        self.launcher.start(order.computation, started, timeouts)
 
     def _stop(self, order: o.Stop) -> None:
         self.launcher.cancel(order.computation, order.attempt)

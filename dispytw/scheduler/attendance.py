@@ -18,6 +18,7 @@ from dispytw.scheduler.orders import (
     TellRejected,
     Withdraw,
 )
+from dispytw.scheduler.policy import Rests
 from dispytw.values import CANCELLED, TERMINATED, Attempt, NodeFacts, Outcome
 from dispytw.wire.records import ENDED, NEVER_STARTED, UNKNOWN
 
@@ -37,6 +38,7 @@ class Attendance:
         self._sequence = 0
         self._waited_for: dict[bytes, NodeEntry] = {}
         self._parking: dict[bytes, NodeEntry] = {}
+        self._rests: Rests[JobEntry] = Rests()
 
     # What the ledger adds.
     def _dispatched(self) -> list[Order]:
@@ -135,8 +137,10 @@ class Attendance:
         return [TellAway(node_uid, len(node.jobs))]
 
     def elapsed(self, now: float) -> list[Order]:
-        """Time has passed: nodes that were away for too long are given up, barred ones get jobs again."""
+        """Time has passed: nodes that were away for too long are given up, barred ones get jobs again, and jobs have rested."""
         orders: list[Order] = []
+        for job in self._rests.over(now, _rests):
+            self._requeue(job)
         for node in list(self._waited_for.values()):
             if node.barred_until is not None and now >= node.barred_until:
                 node.barred_until = None
@@ -149,7 +153,7 @@ class Attendance:
 
     def next_due(self) -> float | None:
         """When `elapsed` has something to do, in monotonic seconds."""
-        due: float | None = None
+        due = self._rests.next_due(_rests)
         for node in self._waited_for.values():
             times = [] if node.barred_until is None else [node.barred_until]
             if not node.live and node.jobs:
@@ -262,6 +266,7 @@ class Attendance:
         node = job.node
         assert node is not None
         self._off_node(job)
+        job.begun += job.state is JobState.ASSIGNED  # nobody knows, but it may have
         job.losses += (f"attempt {job.number} on {self.nodes[node].name}: {why}",)
         if not self.clusters[job.cluster].reentrant or job.cancelled:
             return [self._settle(job, Outcome(CANCELLED, exception="Cancelled", reason=job.losses[-1]), node)]
@@ -296,6 +301,10 @@ class Attendance:
         if node.version != version:
             return False
         return node.room_for(cluster) or (parks and node.parking_for(cluster, self.clusters[cluster].depth))
+
+
+def _rests(job: JobEntry, sequence: int) -> bool:
+    return job.state is JobState.RESTING and job.sequence == sequence
 
 
 __all__ = ["MOST_ATTEMPTS", "Attendance", "JobState"]

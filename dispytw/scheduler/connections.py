@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import attrs
@@ -25,12 +26,15 @@ from dispytw.wire.records import (
     attempts_with,
     body_weight,
     computation_record,
+    limits_record,
     minor_from,
     outcome_from,
 )
 from dispytw.wire.streams import Sinks, StreamingLink, Streams
 
 log = Logger()
+
+NO_TIMEOUTS: Mapping[Attempt, float] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -183,7 +187,11 @@ class ConnectionFromNode(StreamingLink):
         return self.streams.send(body)
 
     def run_jobs(
-        self, computation: bytes, generation: int, jobs: Sequence[tuple[Attempt, Body, bytes | None]]
+        self,
+        computation: bytes,
+        generation: int,
+        jobs: Sequence[tuple[Attempt, Body, bytes | None]],
+        timeouts: Mapping[Attempt, float] = NO_TIMEOUTS,
     ) -> Deferred[list[tuple[Attempt, str]]]:
         """See `dispytw.scheduler.dispatcher.NodeLink`; more than fits one box goes in several."""
         refused: list[tuple[Attempt, str]] = []
@@ -193,7 +201,7 @@ class ConnectionFromNode(StreamingLink):
 
         asked = [
             self.ask(ask.RunJobs, computation=computation, generation=generation, jobs=batch).addCallback(answered)
-            for batch in _batches(jobs)
+            for batch in _batches(jobs, timeouts)
         ]
         return gatherResults(asked, consumeErrors=True).addErrback(_first).addCallback(lambda _: refused)
 
@@ -251,7 +259,9 @@ class ConnectionFromNode(StreamingLink):
         return {}
 
 
-def _batches(jobs: Sequence[tuple[Attempt, Body, bytes | None]]) -> list[list[Any]]:
+def _batches(
+    jobs: Sequence[tuple[Attempt, Body, bytes | None]], timeouts: Mapping[Attempt, float] = NO_TIMEOUTS
+) -> list[list[Any]]:
     batches: list[list[Any]] = [[]]
     weight = 0
     for attempt, body, stream in jobs:
@@ -261,7 +271,7 @@ def _batches(jobs: Sequence[tuple[Attempt, Body, bytes | None]]) -> list[list[An
             weight = 0
         assert stream is not None or (isinstance(body, Inline) and body.size <= INLINE_LIMIT)
         record = [stream, body.size] if stream is not None else body.data  # type: ignore[union-attr]
-        batches[-1].append([attempt.job, attempt.number, record])
+        batches[-1].append([attempt.job, attempt.number, record, *limits_record(timeouts.get(attempt))])
         weight += carried
     return batches
 

@@ -8,7 +8,7 @@ has passed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
@@ -46,9 +46,16 @@ class NodeLink(Protocol):
         """Stream a job's arguments; the id under which the node holds them."""
 
     def run_jobs(
-        self, computation: bytes, generation: int, jobs: Sequence[tuple[Attempt, Body, bytes | None]]
+        self,
+        computation: bytes,
+        generation: int,
+        jobs: Sequence[tuple[Attempt, Body, bytes | None]],
+        timeouts: Mapping[Attempt, float],
     ) -> Deferred[list[tuple[Attempt, str]]]:
-        """Hand over attempts, each with its body and the stream that carried it; those refused, with reasons."""
+        """Hand over attempts, each with its body and the stream that carried it; those refused, with reasons.
+
+        :param timeouts: seconds, of those that have a limit.
+        """
 
     def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
         """Get attempts back that have not started."""
@@ -78,8 +85,11 @@ class Customer(Protocol):
     def show_running(self, job: bytes, node: bytes, started: float) -> None:
         """The job runs."""
 
-    def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
-        """The job has its terminal status."""
+    def settle(self, job: bytes, outcome: Outcome, node: bytes | None, attempts: int) -> None:
+        """The job has its terminal status, after so many attempts that have started, or may have."""
+
+    def show_retry(self, order: o.ShowRetry) -> None:
+        """An attempt has ended, and the job is tried again after a while."""
 
     def leaving(self, cluster: bytes, node: bytes, attempts: Sequence[Attempt]) -> bool:
         """Attempts are about to be sent; False when they must not be yet."""
@@ -140,7 +150,7 @@ class Dispatcher:
     def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> Deferred[Any] | None:
         """Attempts have ended on a node. It may forget their outcomes when the Deferred fires; at once if there is none."""
         for attempt, outcome in jobs:
-            self.do(self.ledger.ended(node, attempt, outcome))
+            self.do(self.ledger.ended(node, attempt, outcome, self._now()))
         return self._customer.kept()
 
     def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> None:
@@ -215,6 +225,7 @@ class Dispatcher:
             return self._unsent(node, [order.attempt for order in assigns], "its link closed before it was sent")
         self._unsent(node, withdrawn, "withdrawn before it was sent")
         batches: defaultdict[tuple[bytes, int], list[tuple[Attempt, Body, bytes | None]]] = defaultdict(list)
+        timeouts = {order.attempt: order.timeout for order in assigns if order.timeout is not None}
         for order in assigns:
             if order.attempt in withdrawn:
                 continue
@@ -224,7 +235,7 @@ class Dispatcher:
             else:
                 batches[order.cluster, order.generation].append((order.attempt, body, None))
         for (cluster, generation), jobs in batches.items():
-            self._run(link, node, cluster, generation, jobs)
+            self._run(link, node, cluster, generation, jobs, timeouts)
 
     async def _send_large(self, link: NodeLink, order: o.Assign, body: Body) -> None:
         self._underway.add(order.attempt)
@@ -245,10 +256,17 @@ class Dispatcher:
         elif self.links.get(order.node) is not link:
             self._unsent(order.node, [order.attempt], "its link was replaced before it was sent")
         else:
-            self._run(link, order.node, order.cluster, order.generation, [(order.attempt, body, stream)])
+            timeouts = {} if order.timeout is None else {order.attempt: order.timeout}
+            self._run(link, order.node, order.cluster, order.generation, [(order.attempt, body, stream)], timeouts)
 
     def _run(
-        self, link: NodeLink, node: bytes, cluster: bytes, generation: int, jobs: list[tuple[Attempt, Body, bytes | None]]
+        self,
+        link: NodeLink,
+        node: bytes,
+        cluster: bytes,
+        generation: int,
+        jobs: list[tuple[Attempt, Body, bytes | None]],
+        timeouts: Mapping[Attempt, float],
     ) -> None:
         def refused(pairs: list[tuple[Attempt, str]]) -> None:
             for attempt, reason in pairs:
@@ -257,7 +275,7 @@ class Dispatcher:
         attempts = [attempt for attempt, _, _ in jobs]
         if not self._customer.leaving(cluster, node, attempts):
             return self._unsent(node, attempts, NO_SLOT)  # as with a full node, they may try again in a moment
-        link.run_jobs(cluster, generation, jobs).addCallbacks(refused, self.unexpected, errbackArgs=(link,))
+        link.run_jobs(cluster, generation, jobs, timeouts).addCallbacks(refused, self.unexpected, errbackArgs=(link,))
 
     def _cancel(self, node: bytes, attempts: list[Attempt]) -> None:
         link = self.links.get(node)
@@ -329,7 +347,10 @@ class Dispatcher:
         self._customer.show_running(order.job, order.node, order.started)
 
     def _settle(self, order: o.Settle) -> None:
-        self._customer.settle(order.job, order.outcome, order.node)
+        self._customer.settle(order.job, order.outcome, order.node, order.attempts)
+
+    def _show_retry(self, order: o.ShowRetry) -> None:
+        self._customer.show_retry(order)
 
     def _tell(self, order: Any) -> None:
         self._customer.tell(order)
@@ -352,6 +373,7 @@ _CARRY_OUT: dict[type, Callable[[Dispatcher, Any], None]] = {
     o.Reconcile: Dispatcher._reconcile,
     o.ShowRunning: Dispatcher._show_running,
     o.Settle: Dispatcher._settle,
+    o.ShowRetry: Dispatcher._show_retry,
     o.TellAway: Dispatcher._tell,
     o.TellBack: Dispatcher._tell,
     o.TellRejected: Dispatcher._tell,

@@ -8,7 +8,7 @@ import itertools
 import attrs
 
 from dispytw.scheduler.policy import Candidates, Queue
-from dispytw.values import MOST_PARKED, Attempt
+from dispytw.values import MOST_PARKED, PLAIN, Attempt, JobOptions
 
 #: Seconds of work that may wait on a node behind what runs there: enough to hide the way there and back.
 HORIZON = 0.05
@@ -24,6 +24,7 @@ class JobState(enum.Enum):
     QUEUED = "queued"
     ASSIGNED = "assigned"
     RUNNING = "running"
+    RESTING = "resting"
 
 
 class PreparationState(enum.Enum):
@@ -39,7 +40,11 @@ class PreparationState(enum.Enum):
 
 @attrs.define(eq=False)
 class JobEntry:
-    """One job: which attempt is current, and what became of earlier ones."""
+    """One job: which attempt is current, and what became of earlier ones.
+
+    :ivar begun: how many attempts have started, or may have.
+    :ivar failures: how many have ended Terminated, and were followed by another.
+    """
 
     uid: bytes
     cluster: bytes
@@ -51,6 +56,9 @@ class JobEntry:
     generation: int = 0
     cancelled: bool = False
     losses: tuple[str, ...] = ()
+    options: JobOptions = PLAIN
+    begun: int = 0
+    failures: int = 0
 
     @property
     def attempt(self) -> Attempt:

@@ -4,7 +4,8 @@ Every method is an event, every return value a list of orders (`dispytw.schedule
 socket and knows no Twisted: ``now`` is monotonic seconds, an argument. It alone decides what becomes of a job:
 
 - a job gets one terminal status, by one `Settle`, and is forgotten with it;
-- a job that is not reentrant is given out again only after somebody who can know has said that it never started;
+- a job that is not reentrant is given out again only after somebody who can know has said that it never started, or, where its user has
+  asked for retries, that it has ended;
 - a node gets no more jobs than it has slots, over all clusters, counting attempts that the ledger no longer wants but that may
   still run there (*strays*).
 """
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import attrs
+
 from dispytw.scheduler.attendance import Attendance
 from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, NodeEntry, PreparationState
-from dispytw.scheduler.orders import Assign, Order, Recall, Release, Settle, ShowRunning, Withdraw
-from dispytw.values import CANCELLED, Attempt, Outcome
+from dispytw.scheduler.orders import Assign, Order, Recall, Release, Settle, ShowRetry, ShowRunning, Withdraw
+from dispytw.values import CANCELLED, PLAIN, TERMINATED, Attempt, JobOptions, Outcome
 
 #: Reason of a refusal that says the node is full, whatever the ledger believed.
 NO_SLOT = "no free slot"
@@ -28,6 +31,7 @@ NO_ROOM = "no room on the disk"
 BARRED = 1.0
 
 NEVER_SENT = "never sent"
+NOT_AGAIN = "not sent again"
 
 
 class Ledger(Attendance):
@@ -53,14 +57,14 @@ class Ledger(Attendance):
                 orders.append(Release(node.uid, cluster))
         return orders
 
-    def submitted(self, cluster: bytes, job: bytes) -> list[Order]:
+    def submitted(self, cluster: bytes, job: bytes, options: JobOptions = PLAIN) -> list[Order]:
         """A job was submitted. Saying it twice changes nothing."""
         if job in self.jobs:
             return []
         mine = self.clusters[cluster]
-        entry = JobEntry(job, cluster, self._next_sequence())
+        entry = JobEntry(job, cluster, self._next_sequence(), options=options)
         self.jobs[job] = mine.jobs[job] = entry
-        mine.queue.push(entry.sequence, entry)
+        mine.queue.push(entry.sequence, entry, options.priority)
         return self._dispatched()
 
     def started(self, node: bytes, attempt: Attempt, wall: float) -> list[Order]:
@@ -69,10 +73,14 @@ class Ledger(Attendance):
         if job is None or job.state is not JobState.ASSIGNED:
             return []
         job.state = JobState.RUNNING
+        job.begun += 1
         return [ShowRunning(job.uid, node, wall)]
 
-    def ended(self, node: bytes, attempt: Attempt, outcome: Outcome) -> list[Order]:
-        """An attempt has ended on a node. Its outcome counts if the attempt is current; in any case the node may forget it."""
+    def ended(self, node: bytes, attempt: Attempt, outcome: Outcome, now: float = 0.0) -> list[Order]:
+        """An attempt has ended on a node. Its outcome counts if the attempt is current; in any case the node may forget it.
+
+        :param now: where a job is to be tried again, its rest begins then.
+        """
         job = self._current(node, attempt)
         if job is None:
             self._stray_gone(node, attempt)
@@ -81,7 +89,19 @@ class Ledger(Attendance):
         if outcome.status == CANCELLED and not job.cancelled:
             return self._lost(job, outcome.reason or "cancelled by its node") + self._dispatched()
         self._off_node(job)
+        job.begun += job.state is JobState.ASSIGNED and (outcome.started is not None or outcome.status == TERMINATED)
+        if outcome.status == TERMINATED and job.failures < job.options.retries and not job.cancelled:
+            return [self._rested(job, outcome, node, now), *self._dispatched()]
+        if outcome.status == TERMINATED and job.failures:
+            reasons = [outcome.reason] if outcome.reason else []
+            outcome = attrs.evolve(outcome, reason="; ".join([*reasons, f"attempt {job.begun}, and no retry is left"]))
         return [self._settle(job, outcome, node), *self._dispatched()]
+
+    def _rested(self, job: JobEntry, outcome: Outcome, node: bytes, now: float) -> ShowRetry:
+        job.state = JobState.RESTING
+        job.failures += 1
+        self._rests.push(now + job.options.backoff, job.sequence, job)
+        return ShowRetry(job.uid, outcome, node, job.attempt, job.begun, job.options.backoff)
 
     def refused(self, node: bytes, attempt: Attempt, reason: str, now: float) -> list[Order]:
         """An attempt that was sent, or was to be sent, never started on the node."""
@@ -119,6 +139,8 @@ class Ledger(Attendance):
             return []
         if entry.state is JobState.QUEUED:
             return [self._settle(entry, Outcome(CANCELLED, reason="cancelled before it was sent"), None)]
+        if entry.state is JobState.RESTING:
+            return [self._settle(entry, Outcome(CANCELLED, reason="cancelled before it was tried again"), None)]
         if entry.cancelled:
             return []
         assert entry.node is not None
@@ -133,7 +155,7 @@ class Ledger(Attendance):
         orders: list[Order] = []
         for job in list(self.clusters[cluster].jobs.values()):
             if job.node is None:
-                orders.append(self._settle(job, Outcome(CANCELLED, reason=NEVER_SENT), None))
+                orders.append(self._settle(job, Outcome(CANCELLED, reason=NOT_AGAIN if job.begun else NEVER_SENT), None))
                 continue
             orders.extend(self._withdrawn(job, self.nodes[job.node], Outcome(CANCELLED, reason=why)))
         return orders
@@ -142,6 +164,7 @@ class Ledger(Attendance):
         """Settle a job that is on a node, and stop it there."""
         attempt = job.attempt
         self._off_node(job)
+        job.begun += job.state is JobState.ASSIGNED  # nobody knows, but it may have
         orders: list[Order] = []
         if node.live:
             node.strays.add(attempt)
@@ -160,7 +183,7 @@ class Ledger(Attendance):
         for cluster in clusters:
             for job in list(self.clusters[cluster].jobs.values()):
                 if job.node is None:
-                    orders.append(self._settle(job, Outcome(CANCELLED, reason=NEVER_SENT), None))
+                    orders.append(self._settle(job, Outcome(CANCELLED, reason=NOT_AGAIN if job.begun else NEVER_SENT), None))
                 elif not goes_on(cluster, job.node):
                     orders.extend(self.cancelled(job.uid))
         return orders
@@ -176,7 +199,7 @@ class Ledger(Attendance):
         if cluster is not None:
             cluster.jobs.pop(job.uid, None)
         job.sequence = -1
-        return Settle(job.uid, outcome, node)
+        return Settle(job.uid, outcome, node, job.begun)
 
     def _never_started(self, job: JobEntry) -> list[Order]:
         node = job.node
@@ -188,7 +211,7 @@ class Ledger(Attendance):
 
     def _requeue(self, job: JobEntry) -> None:
         job.state = JobState.QUEUED
-        self.clusters[job.cluster].queue.push(job.sequence, job)
+        self.clusters[job.cluster].queue.push(job.sequence, job, job.options.priority)
 
     def _dispatched(self) -> list[Order]:
         orders: list[Order] = []
@@ -200,7 +223,7 @@ class Ledger(Attendance):
             orders.append(self._assign(*choice))
 
     def _heads(self) -> list[ClusterEntry]:
-        """The clusters that have jobs waiting, that of the oldest job first."""
+        """The clusters that have jobs waiting: that of the highest priority first, among equals that of the oldest job."""
         heads = []
         for cluster in self.clusters.values():
             head = cluster.queue.head(_waits)
@@ -249,7 +272,7 @@ class Ledger(Attendance):
         job.generation = preparation.generation
         assert preparation.state is PreparationState.READY
         self._changed(node)
-        return Assign(node_uid, cluster.uid, preparation.generation, job.attempt)
+        return Assign(node_uid, cluster.uid, preparation.generation, job.attempt, job.options.timeout)
 
 
 def _waits(job: JobEntry, sequence: int) -> bool:

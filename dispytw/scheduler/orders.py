@@ -35,12 +35,13 @@ class Release:
 
 @attrs.frozen
 class Assign:
-    """Send the attempt to the node, for this generation of the cluster's computation there."""
+    """Send the attempt to the node, for this generation of the cluster's computation there; its body may take so many seconds."""
 
     node: bytes
     cluster: bytes
     generation: int
     attempt: Attempt
+    timeout: float | None = None
 
 
 @attrs.frozen
@@ -79,11 +80,24 @@ class ShowRunning:
 
 @attrs.frozen
 class Settle:
-    """Give the job its one terminal status."""
+    """Give the job its one terminal status, after so many attempts that have started, or may have."""
 
     job: bytes
     outcome: Outcome
     node: bytes | None
+    attempts: int = attrs.field(default=0, eq=False)
+
+
+@attrs.frozen
+class ShowRetry:
+    """Show that an attempt has ended so, one of so many by now, and that the job is tried again after so many seconds."""
+
+    job: bytes
+    outcome: Outcome
+    node: bytes
+    attempt: Attempt
+    attempts: int
+    seconds: float
 
 
 @attrs.frozen
@@ -129,6 +143,7 @@ Order = Union[
     Reconcile,
     ShowRunning,
     Settle,
+    ShowRetry,
     TellAway,
     TellBack,
     TellRejected,

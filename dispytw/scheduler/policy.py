@@ -1,4 +1,4 @@
-"""Which job next, and on which node: first in, first out inside a cluster; the least loaded node first.
+"""Which job next, and on which node: the highest priority first, among equals first in, first out; the least loaded node first.
 
 Both choices cost O(log n). Entries that have been overtaken by events stay in their heaps until they come up, and are dropped then.
 """
@@ -6,37 +6,64 @@ Both choices cost O(log n). Entries that have been overtaken by events stay in t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 J = TypeVar("J")
 
+#: A job's place among all that wait: its priority, negative, and its sequence number; the least is first.
+Rank = tuple[int, int]
+
 
 class Queue(Generic[J]):
-    """Jobs in the order of their sequence numbers; one that comes back takes its old place.
+    """Jobs in the order of their ranks; one that comes back takes its old place.
 
     ``push`` and ``head`` cost O(log n). Whether an entry still waits is asked when it comes up (``waits``).
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, J]] = []
+        self._heap: list[tuple[int, int, J]] = []
 
-    def push(self, sequence: int, job: J) -> None:
+    def push(self, sequence: int, job: J, priority: int = 0) -> None:
         """Put a job in its place. Sequence numbers are unique among the waiting."""
-        heapq.heappush(self._heap, (sequence, job))
+        heapq.heappush(self._heap, (-priority, sequence, job))
 
-    def head(self, waits: Callable[[J, int], bool]) -> tuple[int, J] | None:
-        """The first that still waits, with its sequence number; it stays in the queue."""
+    def head(self, waits: Callable[[J, int], bool]) -> tuple[Rank, J] | None:
+        """The first that still waits, with its rank; it stays in the queue."""
         while self._heap:
-            sequence, job = self._heap[0]
+            behind, sequence, job = self._heap[0]
             if waits(job, sequence):
-                return sequence, job
+                return (behind, sequence), job
             heapq.heappop(self._heap)
         return None
 
     def pop(self) -> J:
         """Take the head, as `head` gave it."""
-        return heapq.heappop(self._heap)[1]
+        return heapq.heappop(self._heap)[2]
+
+
+class Rests(Generic[J]):
+    """Jobs that are to be tried again, each at its time."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, J]] = []
+
+    def push(self, due: float, sequence: int, job: J) -> None:
+        """A job rests until this time. Sequence numbers are unique among the resting."""
+        heapq.heappush(self._heap, (due, sequence, job))
+
+    def over(self, now: float, rests: Callable[[J, int], bool]) -> Iterator[J]:
+        """Those whose rest is over, and who still rest; they are taken out."""
+        while self._heap and self._heap[0][0] <= now:
+            _, sequence, job = heapq.heappop(self._heap)
+            if rests(job, sequence):
+                yield job
+
+    def next_due(self, rests: Callable[[J, int], bool]) -> float | None:
+        """When the next rest is over."""
+        while self._heap and not rests(self._heap[0][2], self._heap[0][1]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
 
 class Candidates:

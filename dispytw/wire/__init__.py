@@ -18,11 +18,12 @@ supervisor, lets it run setup(), and tells `ComputationReady` with the superviso
 the traceback. A node in use by another client answers with `NodeHeldError` and tells `NodeFreed` later.
 
 **Jobs run.** `RunJobs` hands over many attempts at once; the answer names those the node refuses, each with its reason: a refusal
-means that the attempt never started. The node tells `JobsStarted` and `JobsEnded` as they come; it keeps an outcome until the
-answer to `JobsEnded` says that it has arrived. `CancelJobs` names attempts, never jobs, so that a late cancel hits nothing
-else. A body of more than 48 KiB does not fit a box: it is streamed *before* the command whose record names it
-(`dispytw.wire.streams`), so the receiver has it whole when it learns what it is for. A node may be given more short jobs than it has
-slots; those that have not begun can be got back by `RecallJobs`, and the node tells which ones by `JobsGivenBack`.
+means that the attempt never started. A record may name a timeout, which the node enforces. The node tells `JobsStarted` and
+`JobsEnded` as they come; it keeps an outcome until the answer to `JobsEnded` says that it has arrived. `CancelJobs` names
+attempts, never jobs, so that a late cancel hits nothing else. A body of more than 48 KiB does not fit a box: it is streamed
+*before* the command whose record names it (`dispytw.wire.streams`), so the receiver has it whole when it learns what it is for. A
+node may be given more short jobs than it has slots; those that have not begun can be got back by `RecallJobs`, and the node tells
+which ones by `JobsGivenBack`.
 
 **The end.** `CloseComputation` runs cleanup() on the node and removes its files. A closed link is noticed at once, a silent one after five
 `Heartbeat` s: the node is then *away*, and what becomes of its jobs is decided by the ledger (`dispytw.scheduler.ledger`).

@@ -65,10 +65,11 @@ class Setup:
 
 @attrs.frozen
 class Start:
-    """Daemon to supervisor: run this attempt now; the daemon has counted a slot for it."""
+    """Daemon to supervisor: run this attempt now, for so many seconds at most; the daemon has counted a slot for it."""
 
     attempt: Attempt
     args: Body
+    timeout: float | None = None
 
 
 @attrs.frozen
@@ -191,10 +192,8 @@ def _attempt_fields(attempt: Attempt) -> list[Any]:
 
 def _attempt(field: Any) -> Attempt:
     job, number = field
-    _expect(
-        isinstance(job, bytes) and len(job) == 16 and isinstance(number, int) and number > 0,
-        "no attempt where one belongs",
-    )
+    _expect(isinstance(job, bytes) and len(job) == 16, "no attempt where one belongs")
+    _expect(isinstance(number, int) and number > 0, "no attempt where one belongs")
     return Attempt(job, number)
 
 
@@ -286,7 +285,7 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
         *(1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace, f.lease, f.spool),
         *(f.width, f.isolation, f.max_jobs_per_worker),
     ],
-    Start: lambda f: [2, _attempt_fields(f.attempt), _body_fields(f.args)],
+    Start: lambda f: [2, _attempt_fields(f.attempt), _body_fields(f.args), *([] if f.timeout is None else [f.timeout])],
     Cancel: lambda f: [3, _attempt_fields(f.attempt)],
     Close: lambda f: [4, f.cleanup],
     Ready: lambda f: [5],
@@ -302,7 +301,7 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
 
 _OPENERS: dict[Any, Callable[..., Frame]] = {
     1: _setup,
-    2: lambda attempt, args: Start(_attempt(attempt), _body(args)),
+    2: lambda attempt, args, timeout=None: Start(_attempt(attempt), _body(args), _optional(_time, timeout)),
     3: lambda attempt: Cancel(_attempt(attempt)),
     4: lambda cleanup: Close(bool(cleanup)),
     5: lambda: Ready(),

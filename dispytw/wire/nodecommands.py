@@ -88,7 +88,8 @@ class CloseComputation(amp.Command):
 class RunJobs(amp.Command):
     """The scheduler hands over attempts as [job, number, body], for one generation of one computation.
 
-    A body is bytes, or [stream id, size] of a stream that has been received. Answered with the refused ones as
+    A body is bytes, or [stream id, size] of a stream that has been received. A record may go on with a map of limits:
+    ``{"timeout": seconds}`` that the job's body may take, counted on the node from its start. Answered with the refused ones as
     [job, number, reason]: these never started. All others are the node's now.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -29,6 +30,9 @@ HANDED = "handed"
 NEVER_STARTED = "never started"
 UNKNOWN = "unknown"
 WORDS = frozenset({ENDED, RUNNING, HANDED, NEVER_STARTED, UNKNOWN})
+
+#: The limit that a job's record may name.
+TIMEOUT = "timeout"
 
 #: Bytes of records after which a batch is sent and a new one begun.
 BATCH_BYTES = 512 * 1024
@@ -64,6 +68,28 @@ def attempts_with(records: Iterable[Any], form: Callable[[Any], T]) -> list[tupl
             found.append((attempt, form(record[2])))
         except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise WireError(f"a record whose third field is none: {error!r:.200}") from None
+    return found
+
+
+def limits_record(timeout: float | None) -> list[Any]:
+    """What follows a job's body in its record: nothing where there is no limit to its time."""
+    return [] if timeout is None else [{TIMEOUT: timeout}]
+
+
+def timeouts_from(records: Iterable[Any]) -> dict[Attempt, float]:
+    """Seconds that bodies may take, of those records that say so.
+
+    :raises WireError: for a limit of another shape.
+    """
+    found = {}
+    for record in records:
+        if len(record) == 3:
+            continue
+        limits = record[3]
+        _expect(len(record) == 4 and isinstance(limits, dict) and limits.keys() <= {TIMEOUT}, "limits that are none")
+        for seconds in limits.values():
+            _expect(isinstance(seconds, (int, float)) and 0 < seconds < math.inf, "a timeout that is none")
+            found[attempt_from(record)] = float(seconds)
     return found
 
 

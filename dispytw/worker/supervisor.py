@@ -2,7 +2,7 @@
 
 It is exec'd by the node's daemon, listens on a Unix socket, is told by the connecting daemon which computation it is (`Setup`), opens the
 bundle, runs the user's setup() once and then forks what serves its slots, so that jobs inherit what setup() left in memory. The loop below
-sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job, `dispytw.worker.keptjobs` knows.
+sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job is in `keptjobs`.
 
 It keeps each outcome until its daemon says that it is kept. When the daemon is gone it goes on: it reads the old connection to its end, so
 that whatever was handed over is here, and only then accepts the next daemon and tells it where it stands. Without a daemon for the
@@ -50,6 +50,7 @@ from dispytw.worker.keptperformer import KeptWorker
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import Work, look_at_modules
 from dispytw.worker.serving import Performer
+from dispytw.worker.timeouts import Timeouts
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
 
@@ -82,6 +83,7 @@ class Supervisor:
     _setup: Setup | None = None
     _namespace: Any = None
     _jobs: KeptJobs | None = None
+    _timeouts: Timeouts | None = None
     _closing: Close | None = None
 
     def run(self) -> int:
@@ -156,12 +158,16 @@ class Supervisor:
             self._jobs.reap()
 
     def _tell(self, frame: Frame) -> None:
+        if self._timeouts is not None:
+            frame = self._timeouts.told(frame)
         if isinstance(frame, Ended):
             self._owed[frame.attempt] = frame
         if self._daemon is not None:
             self._unsaid.add(frame, monotonic())
 
     def _received(self, frame: Frame) -> None:
+        if self._timeouts is not None:
+            self._timeouts.received(frame)
         if isinstance(frame, Kept):
             for attempt in frame.attempts:
                 self._owed.pop(attempt, None)
@@ -191,6 +197,7 @@ class Supervisor:
             self._closing = Close(cleanup=False)
             return
         self._jobs = self._made_jobs(setup)
+        self._timeouts = Timeouts(self.timers, self._jobs.cancel)
         forking.look_at_threads()
         look_at_modules()
         gc.collect()
@@ -233,9 +240,7 @@ class Supervisor:
     def _called_setup(self) -> str | None:
         with _interruptible():
             returned = self._namespace.setup()
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # is how a cancel arrives, whatever setup() thought of it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # how a cancel arrives, whatever setup() thought of it
         if isinstance(returned, int) and returned in _SUCCESS:
             return None
         return f"setup() returned {returned!r}; 0, 1 or 2 mean success"

@@ -16,7 +16,7 @@ from dispytw.client import cluster as module
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address
-from dispytw.values import CANCELLED, FINISHED, Inline, Outcome
+from dispytw.values import CANCELLED, FINISHED, Inline, JobOptions, Outcome
 from dispytw.wire.credentials import new_secret
 
 SECRET = new_secret()
@@ -32,14 +32,16 @@ class Session:
     def __init__(self) -> None:
         self.opened: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
         self.submitted: list[tuple[bytes, bytes, Any, DispyJob]] = []
+        self.options: list[JobOptions] = []
         self.closed: list[bytes] = []
         self.given_up: list[tuple[bytes, str]] = []
 
     def open_cluster(self, *arguments: Any, **options: Any) -> None:
         self.opened.append((arguments, options))
 
-    def submit(self, cluster: bytes, job: bytes, body: Any, handle: DispyJob) -> None:
+    def submit(self, cluster: bytes, job: bytes, body: Any, handle: DispyJob, options: JobOptions) -> None:
         assert cluster not in self.closed, "a closed cluster has got a job, which will never end"
+        self.options.append(options)
         self.submitted.append((cluster, job, body, handle))
 
     def cancel(self, job: bytes) -> bool:

@@ -18,12 +18,13 @@ from dispytw.client.recoverfile import AGAIN, GATHERING, RecoverFile, begin_file
 from dispytw.client.recoverlog import create_log, replay
 from dispytw.client.remains import Owned, Place, Remains
 from dispytw.errors import ClusterClosedError, RecoverFileError
-from dispytw.values import FINISHED, INLINE_LIMIT, Attempt, Inline, Outcome, Stored
+from dispytw.values import FINISHED, INLINE_LIMIT, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire.credentials import INSECURE
 
 NODE = b"n" * 16
 PLACE = Place(NODE, "host7", 51348, INSECURE, False)
 OWNED = Owned(b"c" * 16, b"t" * 16, "compute", False, 1e9, 77)
+FAILED = Outcome(TERMINATED, exception="no")
 FINE = Outcome(FINISHED, Inline(b"r"))
 LARGE = Outcome(FINISHED, Inline(b"x" * (INLINE_LIMIT + 1)), stderr=Inline(b"y" * (INLINE_LIMIT + 2)))
 
@@ -98,6 +99,32 @@ class FileTestCase(SynchronousTestCase):
     def full(self) -> Any:
         """A disk without room, as long as the block lasts."""
         return mock.patch("dispytw.client.recoverlog._write", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+
+
+class Retrying(FileTestCase):
+    """A job that is tried again."""
+
+    def test_while_it_rests(self) -> None:
+        """What its last attempt ended with is written, should the program be killed now; the node may forget it then."""
+        self.leaves(1)
+        self.file.ended(uid(1), NODE, FAILED, 1)
+        kept = self.file.kept()
+        assert kept is not None
+        self.clock.advance(GATHERING)
+        self.assertTrue(kept.called)
+        self.assertEqual(FAILED, self.remains().jobs[uid(1)].outcome)
+
+    def test_sent_again_at_once(self) -> None:
+        """Before that is written: it is the later attempt that will be looked for."""
+        self.leaves(1)
+        self.file.ended(uid(1), NODE, FAILED, 1)
+        self.file.leaving(PLACE, (3, 9), [(Attempt(uid(1), 2), 1)])
+        self.clock.advance(GATHERING)
+        (job,) = self.remains().unfinished
+        self.assertEqual((Attempt(uid(1), 2), ["node", "sent", "sent", "ended"]), (job.attempt, self.kinds()))
+        self.file.ended(uid(1), NODE, FINE)
+        self.clock.advance(GATHERING)
+        self.assertEqual(FINE, self.remains().jobs[uid(1)].outcome)
 
 
 class Leaving(FileTestCase):

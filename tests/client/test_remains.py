@@ -21,7 +21,7 @@ from dispytw.client.remains import (
     sent_entry,
 )
 from dispytw.errors import StreamError, WireError
-from dispytw.values import CANCELLED, FINISHED, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Inline, Outcome, Stored
 
 NODE, OTHER = b"n" * 16, b"o" * 16
 ONE, TWO = b"1" * 16, b"2" * 16
@@ -92,6 +92,23 @@ class RemainsTests(unittest.TestCase):
         """Its first outcome stays, with where it ended."""
         job = self.job(sent(ONE), ended_entry(ONE, OTHER, FINE, {}), ended_entry(ONE, NODE, Outcome(CANCELLED), {}))
         self.assertEqual((FINE, OTHER), (job.outcome, job.node))
+
+    def test_an_attempt_that_may_not_be_the_last(self) -> None:
+        """Its end counts until another attempt is sent, whichever is written first; and until the job has ended."""
+        failed = ended_entry(ONE, NODE, Outcome(TERMINATED, exception="no"), {}, 1)
+        self.assertEqual(TERMINATED, self.ends(sent(ONE), failed))
+        for records in ((failed, sent(ONE, 2)), (sent(ONE, 2), failed)):
+            self.assertIsNone(self.ends(sent(ONE), *records))
+            self.assertEqual(FINISHED, self.ends(sent(ONE), *records, ended_entry(ONE, NODE, Outcome(FINISHED), {})))
+        self.assertEqual(CANCELLED, self.ends(sent(ONE), failed, ended_entry(ONE, None, Outcome(CANCELLED), {})))
+        self.assertEqual(FINISHED, self.ends(sent(ONE), ended_entry(ONE, NODE, Outcome(FINISHED), {}), failed))
+
+    def ends(self, *records: Any) -> int | None:
+        """With which status; the same when what was read is written anew."""
+        job = self.job(*records)
+        again = self.job(*job.entries())
+        self.assertEqual((job.outcome, job.ended), (again.outcome, again.ended))
+        return None if job.outcome is None else job.outcome.status
 
     def test_large_bodies(self) -> None:
         """They are found by their names; where one is not, the outcome is not there, and the node will be asked."""

@@ -36,7 +36,9 @@ class End:
     def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
         """Of no interest here."""
 
-    def job_settled(self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
+    def job_settled(
+        self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0, attempts: int = 0
+    ) -> None:
         self.settled.append((job, outcome.status, outcome.reason))
 
     def say(self, text: str) -> None:

@@ -11,7 +11,7 @@ from unittest import mock
 
 from twisted.logger import Logger, LogLevel, LogPublisher
 
-from dispytw.client import speech
+from dispytw.client import logger, speech
 
 
 class Words(unittest.TestCase):
@@ -88,6 +88,9 @@ class Beginning(unittest.TestCase):
         self.root = logging.RootLogger(logging.WARNING)
         self.logger = logging.Manager(self.root).getLogger("dispytw")
         self.enterPatch("LOGGER", self.logger)
+        patch = mock.patch.object(logger, "LOGGER", self.logger)
+        patch.start()
+        self.addCleanup(patch.stop)
 
     def enterPatch(self, name: str, *replacement: object) -> mock.Mock:
         """Another object in the module's place for the length of the test."""

@@ -8,15 +8,17 @@ import unittest
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address, NodeAllocate
 from dispytw.client.view import View
-from dispytw.values import CANCELLED, FINISHED, RUNNING, TERMINATED, Inline, NodeFacts, Outcome
+from dispytw.values import CANCELLED, CREATED, FINISHED, RUNNING, TERMINATED, Attempt, Inline, NodeFacts, Outcome
 from tests.client.watching import PATIENCE, WatchedCondition
 
 ADDRESS = Address("10.0.0.7", 51348)
@@ -352,3 +354,39 @@ class Counters(ViewTestCase):
             self.assertEqual(busy, [self.shown.busy, self.other.busy])
         for job in jobs:
             self.view.job_settled(job, None, None, DONE)
+
+
+class Retries(ViewTestCase):
+    """A job that is tried again."""
+
+    def test_shown(self) -> None:
+        """It waits again, keeps no slot busy, counts its attempts, and is called back about once, when it has ended."""
+        self.find()
+        (shown,) = self.view.nodes.values()
+        job = self.submit()
+        failed = Outcome(TERMINATED, exception="Traceback\nValueError: no", started=1.0, ended=2.0)
+        self.view.job_running(job, NODE.uid, ADDRESS, 9.0)
+        self.assertEqual(1, job.attempts)
+        with capturedLogs() as logged:
+            self.view.job_retried(job, NODE.uid, Attempt(job._uid, 1), failed, 1, 2.5)
+        self.assertEqual((CREATED, 1, 0, 1, None, []), (job.status, job.attempts, shown.busy, self.view.unfinished, job.exception, self.heard))
+        self.assertEqual(f"job 1 has ended in attempt 1 on {NODE.name}, and is tried again in 2.5 s: ValueError: no", formatEvent(logged[0]))
+        self.view.job_running(job, NODE.uid, ADDRESS, 12.0)
+        self.assertEqual((RUNNING, 2), (job.status, job.attempts))
+        self.assertEqual((0, 1.0), (shown.jobs_done, shown.cpu_time))
+        self.view.job_settled(job, NODE.uid, ADDRESS, DONE, attempts=2)
+        self.assertEqual((FINISHED, 2, DONE.started), (job.status, job.attempts, job.start_time))
+        (call,) = self.threads.callbacks
+        call()
+        self.assertEqual([(1, FINISHED)], self.heard)
+
+    def test_written_down(self) -> None:
+        """What the attempt ended with, and which it was."""
+        file = mock.Mock()
+        view = self.make(file=file)
+        self.find(view=view)
+        failed = Outcome(TERMINATED)
+        job = self.submit(view=view)
+        view.job_retried(job, NODE.uid, Attempt(job._uid, 3), failed, 2, 0.0)
+        file.ended.assert_called_once_with(job._uid, NODE.uid, failed, 3)
+        self.assertEqual(2, job.attempts)

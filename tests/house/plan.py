@@ -29,12 +29,12 @@ LAYERS: dict[str, dict[str, int]] = {
     "client": {
         **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
-        **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
-        **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
+        **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logger", "logins", "recoverfile", "recoverlog"), HANDS),
+        **dict.fromkeys(("options", "parameters", "privatenode", "programs", "resolving", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
-        **dict.fromkeys(("cluster", "recovery"), MOUTH),
+        **dict.fromkeys(("cluster", "recovery", "sharedcluster"), MOUTH),
     },
     "discovery": {"beacon": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
@@ -44,7 +44,7 @@ LAYERS: dict[str, dict[str, int]] = {
 UNLAYERED = {"wire", "worker", "cli", "monitor"}
 
 #: What any module may import.
-OPEN_TO_ALL = {"values", "errors", "version", "wire", "discovery"}
+OPEN_TO_ALL = {"values", "errors", "version", "config", "wire", "discovery"}
 
 #: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
 DOORS_BETWEEN_ROOMS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -92,8 +92,8 @@ class Launcher:
             raise self.obstacle
         self.asked.append(("launch", papers.computation, bundle_path, work_dir, ip_addr))
 
-    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]]) -> None:
-        self.asked.append(("start", computation, dict(attempts)))
+    def start(self, computation: bytes, attempts: list[tuple[Attempt, Body]], timeouts: Mapping[Attempt, float]) -> None:
+        self.asked.append(("start", computation, dict(attempts), *([dict(timeouts)] if timeouts else [])))
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
         self.asked.append(("cancel", computation, attempt))

@@ -235,6 +235,15 @@ class Asks(ConnectionCase):
         self.assertEqual([[THREE.job, 1, "no free slot"]], answer["refused"])
         self.assertEqual(("start", X.uid, {ONE: Inline(b"args"), TWO: Inline(b"args")}), self.launcher.asked[-1])
 
+    def test_timeouts(self) -> None:
+        """Reach the supervisor with their attempts; what was refused leaves none behind."""
+        generation = self.opened()
+        jobs: list[list[Any]] = [[each.job, each.number, b"", {"timeout": 2.5}] for each in (ONE, TWO, THREE)]
+        jobs[1].pop()
+        self.answered(ask.RunJobs, computation=X.uid, generation=generation, jobs=jobs)
+        self.assertEqual(("start", X.uid, {ONE: Inline(b""), TWO: Inline(b"")}, {ONE: 2.5}), self.launcher.asked[-1])
+        self.assertEqual({}, self.steward._timeouts)
+
     def test_arguments_that_were_streamed(self) -> None:
         """Are taken by their stream, once; a stream that never came is an error."""
         generation = self.opened()

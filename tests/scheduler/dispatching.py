@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -72,8 +72,10 @@ class FakeLink:
     def send_body(self, body: Body) -> Deferred[bytes]:
         return self._ask("body", body)
 
-    def run_jobs(self, computation: bytes, generation: int, jobs: Sequence[Any]) -> Deferred[list[tuple[Attempt, str]]]:
-        return self._ask("run", computation, generation, list(jobs))
+    def run_jobs(
+        self, computation: bytes, generation: int, jobs: Sequence[Any], timeouts: Mapping[Attempt, float]
+    ) -> Deferred[list[tuple[Attempt, str]]]:
+        return self._ask("run", computation, generation, list(jobs), *([dict(timeouts)] if timeouts else []))
 
     def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
         return self._ask("recall", computation, most)
@@ -116,7 +118,10 @@ class FakeCustomer:
     def show_running(self, job: bytes, node: bytes, started: float) -> None:
         self.running.append((job, node, started))
 
-    def settle(self, job: bytes, outcome: Outcome, node: bytes | None) -> None:
+    def show_retry(self, order: Any) -> None:
+        self.told.append(order)
+
+    def settle(self, job: bytes, outcome: Outcome, node: bytes | None, attempts: int) -> None:
         del self.bodies[job]
         self.settled.append((job, outcome, node))
 

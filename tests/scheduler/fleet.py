@@ -16,7 +16,7 @@ from dispytw.scheduler import orders as o
 from dispytw.scheduler.attendance import MOST_ATTEMPTS
 from dispytw.scheduler.entries import JobState
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
-from dispytw.values import CANCELLED, FINISHED, TERMINAL, TERMINATED, Attempt, NodeFacts, Outcome
+from dispytw.values import CANCELLED, FINISHED, PLAIN, TERMINAL, TERMINATED, Attempt, JobOptions, NodeFacts, Outcome
 from dispytw.wire.records import ENDED, HANDED, NEVER_STARTED, RUNNING, UNKNOWN
 
 NOT_READY = "the computation is not ready here"
@@ -72,6 +72,8 @@ class Fleet:
         self.unwanted: set[bytes] = set()
         self.attempts: defaultdict[bytes, list[Attempt]] = defaultdict(list)
         self.never_started: set[Attempt] = set()
+        self.options: dict[bytes, JobOptions] = {}
+        self.retried: set[Attempt] = set()
         self.starts: Counter[bytes] = Counter()
         self.allocations: list[o.Allocate] = []
         self._outgoing: defaultdict[bytes, list[o.Assign]] = defaultdict(list)
@@ -92,7 +94,7 @@ class Fleet:
         assert job not in self.settled and job not in self.unwanted, "a job that is settled or cancelled was assigned"
         assert node.line is not None and node.line.reconciled, "a node was given a job before it was reconciled"
         assert order.attempt.number == len(earlier) + 1
-        may_have_run = [attempt for attempt in earlier if attempt not in self.never_started]
+        may_have_run = [attempt for attempt in earlier if attempt not in self.never_started | self.retried]
         if self.reentrant[order.cluster]:
             assert len(may_have_run) < MOST_ATTEMPTS, "a job was assigned a fifth time"
         else:
@@ -108,6 +110,14 @@ class Fleet:
         assert order.job not in self.settled, "a job was settled twice"
         assert order.outcome.status in TERMINAL
         self.settled[order.job] = order.outcome
+
+    def _showretry(self, order: o.ShowRetry) -> None:
+        assert order.outcome.status == TERMINATED and order.job not in self.settled | self.unwanted
+        assert order.attempt not in self.retried
+        self.retried.add(order.attempt)
+        mine = sum(each.job == order.job for each in self.retried)
+        assert mine <= self.options[order.job].retries, "a job is tried again more often than was asked for"
+        assert mine <= order.attempts
 
     def _showrunning(self, order: o.ShowRunning) -> None:
         assert order.job not in self.settled, "a settled job was shown as running"
@@ -136,17 +146,20 @@ class Fleet:
     _tellaway = _tellback = _tellrejected = _tellheld = _tell
 
     def _check_order(self, orders: list[o.Order]) -> None:
-        """First in, first out inside a cluster, and no slot idle while somebody waits for it."""
-        assigned: defaultdict[bytes, list[int]] = defaultdict(list)
+        """By priority, then first in, first out inside a cluster, and no slot idle while somebody waits for it."""
+        assigned: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
         for order in orders:
             if isinstance(order, o.Assign):
-                assigned[order.cluster].append(self.jobs.index(order.attempt.job))
+                assigned[order.cluster].append(self._rank(order.attempt.job))
         for uid, cluster in self.ledger.clusters.items():
-            waiting = [self.jobs.index(job.uid) for job in cluster.jobs.values() if job.state is JobState.QUEUED]
+            waiting = [self._rank(job.uid) for job in cluster.jobs.values() if job.state is JobState.QUEUED]
             assert assigned[uid] == sorted(assigned[uid]), "jobs of one event were assigned out of order"
             assert not assigned[uid] or not waiting or assigned[uid][-1] < min(waiting), "a job has overtaken an older one"
             idle = [node.name for node in self.ledger.nodes.values() if node.room_for(uid)]
             assert not (waiting and idle), "a job waits and a slot is idle"
+
+    def _rank(self, job: bytes) -> tuple[int, int]:
+        return -self.options[job].priority, self.jobs.index(job)
 
     def _check_slots(self) -> None:
         """What is on a node, or may be, never exceeds its slots, nor a cluster's share of them."""
@@ -171,11 +184,12 @@ class Fleet:
                 self.do(self.ledger.wanted(uid, node.uid))
         return uid
 
-    def submit(self, cluster: bytes) -> bytes:
+    def submit(self, cluster: bytes, options: JobOptions = PLAIN) -> bytes:
         """A job."""
         uid = next(self._uids)
         self.jobs.append(uid)
-        self.do(self.ledger.submitted(cluster, uid))
+        self.options[uid] = options
+        self.do(self.ledger.submitted(cluster, uid, options))
         return uid
 
     def cancel(self, job: bytes) -> None:
@@ -346,7 +360,7 @@ class Fleet:
         elif kind == "started":
             self.do(ledger.started(uid, said[0], 1e9))
         elif kind == "ended":
-            self.do(ledger.ended(uid, *said))
+            self.do(ledger.ended(uid, *said, self.now))
             node.line.to_node.append(("acknowledge", said[0]))
         elif kind == "ready":
             self.do(ledger.prepared(uid, *said))

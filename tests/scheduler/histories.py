@@ -7,12 +7,13 @@ from typing import TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from dispytw.values import CANCELLED, FINISHED, TERMINATED
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, JobOptions
 from dispytw.wire.records import HANDED
 from tests.scheduler.fleet import Fleet, Node
 
 T = TypeVar("T")
 
+OPTIONS = st.builds(JobOptions, retries=st.sampled_from([0, 0, 1, 2]), backoff=st.sampled_from([0.0, 5.0]), priority=st.integers(-1, 1))
 PULSES = st.sampled_from([None, 0.2, 20.0])
 
 
@@ -38,10 +39,10 @@ class Histories(RuleBasedStateMachine):
         return things[number % len(things)]
 
     # What the user does.
-    @rule(which=st.integers(0, 9), jobs=st.integers(1, 3))
-    def submit(self, which: int, jobs: int) -> None:
+    @rule(which=st.integers(0, 9), jobs=st.integers(1, 3), options=OPTIONS)
+    def submit(self, which: int, jobs: int, options: JobOptions) -> None:
         for _ in range(jobs):
-            self.fleet.submit(self.chosen(self.fleet.open, which))
+            self.fleet.submit(self.chosen(self.fleet.open, which), options)
 
     @precondition(lambda self: self.fleet.jobs)
     @rule(which=st.integers(0, 99), how=st.sampled_from(["cancel"] * 5 + ["leave", "give up", "close"]), pulse=PULSES)

@@ -195,6 +195,12 @@ class Running(LinkTests):
         records = [[attempt(1).job, 1, b"args"], [attempt(2).job, 5, [b"s" * 16, INLINE_LIMIT + 1]]]
         self.assertEqual([("RunJobs", {"computation": CLUSTER, "generation": 7, "jobs": records})], self.node.heard)
 
+    def test_timeouts(self) -> None:
+        """Follow the bodies of those that have one."""
+        jobs = [(attempt(job), Inline(b""), None) for job in (1, 2)]
+        self.assertEqual([], self.answer(self.link.run_jobs(CLUSTER, 7, jobs, {attempt(2): 2.5})))
+        self.assertEqual([[[attempt(1).job, 1, b""], [attempt(2).job, 1, b"", {"timeout": 2.5}]]], self.batches())
+
     def test_refused(self) -> None:
         """Those that never started come back with their reasons."""
         self.node.answers["RunJobs"] = {"refused": [[attempt(2).job, 1, "no free slot"]]}

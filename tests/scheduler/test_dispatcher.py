@@ -8,7 +8,7 @@ from twisted.internet.error import ConnectionLost
 from dispytw.errors import StreamError
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.ledger import NO_SLOT
-from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, Inline, Outcome
+from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, TERMINATED, Inline, JobOptions, Outcome
 from dispytw.wire.records import NEVER_STARTED, RUNNING
 from tests.scheduler.dispatching import (
     ARGS,
@@ -311,6 +311,21 @@ class Telling(Dispatching):
         done = Outcome(FINISHED)
         self.dispatcher.ended(NODE, [(attempt(1), done), (attempt(2), done)])
         self.assertEqual([(uid(1), done, NODE), (uid(2), done, NODE)], self.customer.settled)
+
+    def test_tried_again(self) -> None:
+        """A job that failed and has retries is shown, and goes out again when it has rested, with its timeout."""
+        link = self.ready()
+        self.customer.bodies[uid(1)] = Inline(b"")
+        self.dispatcher.do(self.ledger.submitted(CLUSTER, uid(1), JobOptions(timeout=5.0, retries=1, backoff=3.0)))
+        self.turn()
+        failed = Outcome(TERMINATED, started=1.0)
+        self.dispatcher.ended(NODE, [(attempt(1), failed)])
+        self.assertEqual([o.ShowRetry(uid(1), failed, NODE, attempt(1), 1, 3.0)], self.customer.told)
+        self.clock.advance(2.9)
+        self.assertEqual(1, len(link.heard("run")))
+        self.clock.advance(0.2)
+        self.turn()
+        self.assertEqual([{attempt(1): 5.0}, {attempt(1, 2): 5.0}], [said[-1] for said in link.heard("run")])
 
     def test_away_and_back(self) -> None:
         """A node on which something runs does not answer, and answers again."""

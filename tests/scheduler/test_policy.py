@@ -9,7 +9,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispytw.scheduler.policy import Candidates, Queue
+from dispytw.scheduler.policy import Candidates, Queue, Rests
 
 
 @attrs.define(eq=False)
@@ -47,9 +47,9 @@ class QueueTests(unittest.TestCase):
         first, second = Waiting(1), Waiting(2)
         queue = queue_of(first, second)
         for _ in range(2):
-            self.assertEqual((1, first), queue.head(waits))
+            self.assertEqual(((0, 1), first), queue.head(waits))
         self.assertIs(first, queue.pop())
-        self.assertEqual((2, second), queue.head(waits))
+        self.assertEqual(((0, 2), second), queue.head(waits))
 
     def test_who_comes_back_takes_the_old_place(self) -> None:
         """A job that was sent and never started is ahead of those that came after it."""
@@ -60,15 +60,15 @@ class QueueTests(unittest.TestCase):
             self.assertIs(job, queue.pop())
         queue.push(2, second)
         queue.push(1, first)
-        self.assertEqual((1, first), queue.head(waits))
+        self.assertEqual(((0, 1), first), queue.head(waits))
 
     def test_who_no_longer_waits_is_passed_over(self) -> None:
         """A job that was cancelled in line is dropped when it comes up, for good."""
         first, second = Waiting(1, waits=False), Waiting(2)
         queue = queue_of(first, second)
-        self.assertEqual((2, second), queue.head(waits))
+        self.assertEqual(((0, 2), second), queue.head(waits))
         first.waits = True
-        self.assertEqual((2, second), queue.head(waits))
+        self.assertEqual(((0, 2), second), queue.head(waits))
 
     def test_a_place_that_is_no_longer_the_job_s(self) -> None:
         """A place counts only under the number that the job has now."""
@@ -77,15 +77,40 @@ class QueueTests(unittest.TestCase):
         job.sequence = 7
         self.assertIsNone(queue.head(waits))
 
-    @given(st.lists(st.tuples(st.integers(), st.booleans()), unique_by=lambda pair: pair[0]))
-    def test_all_who_wait_in_order(self, places: list[tuple[int, bool]]) -> None:
-        """Whatever the order in which they came: everyone who waits comes up once, by number."""
-        queue = queue_of(*(Waiting(number, waiting) for number, waiting in places))
+    @given(st.lists(st.tuples(st.integers(), st.booleans(), st.integers(-2, 2)), unique_by=lambda place: place[0]))
+    def test_all_who_wait_in_order(self, places: list[tuple[int, bool, int]]) -> None:
+        """Whatever the order in which they came: everyone who waits comes up once, by priority and then by number."""
+        queue: Queue[Waiting] = Queue()
+        for number, waiting, priority in places:
+            queue.push(number, Waiting(number, waiting), priority)
         taken = []
         while (head := queue.head(waits)) is not None:
             self.assertIs(head[1], queue.pop())
             taken.append(head[0])
-        self.assertEqual(sorted(number for number, waiting in places if waiting), taken)
+        self.assertEqual(sorted((-priority, number) for number, waiting, priority in places if waiting), taken)
+
+
+class RestsTests(unittest.TestCase):
+    """Jobs that are to be tried again."""
+
+    def test_in_time(self) -> None:
+        """Each comes up once, when its rest is over, and not before."""
+        rests: Rests[Waiting] = Rests()
+        first, second = Waiting(1), Waiting(2)
+        rests.push(5.0, 1, first)
+        rests.push(3.0, 2, second)
+        self.assertEqual((3.0, [], [second], 5.0), (rests.next_due(waits), [*rests.over(2.9, waits)], [*rests.over(3.0, waits)], rests.next_due(waits)))
+        self.assertEqual(([first], [], None), ([*rests.over(9.0, waits)], [*rests.over(9.0, waits)], rests.next_due(waits)))
+
+    def test_who_no_longer_rests(self) -> None:
+        """A job that was cancelled meanwhile is dropped, and nobody is woken for it."""
+        rests: Rests[Waiting] = Rests()
+        for number in (1, 2):
+            rests.push(3.0, number, Waiting(number, waits=False))
+        self.assertEqual([], [*rests.over(1.0, waits)])
+        self.assertIsNone(rests.next_due(waits))
+        rests.push(3.0, 3, Waiting(3, waits=False))
+        self.assertEqual([], [*rests.over(3.0, waits)])
 
 
 class CandidatesTests(unittest.TestCase):

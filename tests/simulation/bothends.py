@@ -3,6 +3,7 @@
 - A node forgets an outcome only when the client's ledger has it.
 - A node tells what the body ended with, and the job gets what the node has told.
 - A job that was lost is queued again only if it is reentrant.
+- What has failed is tried again, as often as was asked for and after its rest; nothing else is.
 - Nobody is given up before his time, measured by a clock that never jumps.
 - What a mind counts is what there is.
 - No job is sent again and again: who refuses it gets a rest.
@@ -18,8 +19,8 @@ import attrs
 
 from dispytw.node.bench import HOLD
 from dispytw.node.orders import TellEnded
-from dispytw.scheduler.orders import Assign, Settle
-from dispytw.values import MOST_PARKED, Attempt, Outcome
+from dispytw.scheduler.orders import Assign, Settle, ShowRetry
+from dispytw.values import MOST_PARKED, TERMINATED, Attempt, Outcome
 from tests.simulation.watching import BenchWatch, LedgerWatch, Step
 
 #: What the ledger's table calls a loss: nobody has said that the attempt never started.
@@ -36,6 +37,8 @@ class LawfulLedgerWatch(LedgerWatch):
 
     _away: dict[bytes, float] = attrs.field(factory=dict)
     _sent: Counter[tuple[bytes, int]] = attrs.field(factory=Counter)
+    _failed: Counter[bytes] = attrs.field(factory=Counter)
+    _rests: dict[bytes, float] = attrs.field(factory=dict)
 
     def hold_to(self, event: str, args: tuple[Any, ...], steps: list[Step], orders: list[Any]) -> None:
         if event == "ended":
@@ -49,9 +52,11 @@ class LawfulLedgerWatch(LedgerWatch):
                 self._may_be_repeated(entity, label)
             if label == "elapsed: given up":
                 self._was_waited_for(entity)
+        self._retries_are_wanted(orders)
         assigns = [order for order in orders if isinstance(order, Assign)]
         self._books_balance(assigns)
         for order in assigns:
+            self._has_rested(order.attempt.job)
             self._gets_a_rest(order.attempt)
 
     def _settled_as_told(self, attempt: Attempt, outcome: Outcome, steps: list[Step], orders: list[Any]) -> None:
@@ -61,6 +66,20 @@ class LawfulLedgerWatch(LedgerWatch):
         for order in orders:
             if isinstance(order, Settle) and order.job == attempt.job and order.outcome.status != outcome.status:
                 self.record.refuse(f"{self.name}: {attempt} has ended with {outcome.status}, its job with {order.outcome.status}")
+
+    def _retries_are_wanted(self, orders: list[Any]) -> None:
+        for order in orders:
+            if isinstance(order, ShowRetry):
+                self._failed[order.job] += 1
+                self._rests[order.job] = self.now() + order.seconds
+                options = self.mind.jobs[order.job].options
+                if order.outcome.status != TERMINATED or self._failed[order.job] > options.retries:
+                    self.record.refuse(f"{self.name}: {order.attempt} is to be tried again after {order.outcome}, with {options}")
+
+    def _has_rested(self, job: bytes) -> None:
+        early = self._rests.pop(job, 0.0) - self.now()
+        if early > ROUNDING:
+            self.record.refuse(f"{self.name}: job {job.hex()[:8]} is tried again {early:.3f} s too early")
 
     def _may_be_repeated(self, entity: Hashable, label: str) -> None:
         if not self.mind.clusters[self._cluster(entity)].reentrant:

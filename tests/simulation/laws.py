@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dispytw.testing import House, MemoryCluster, MemoryJob, MemoryNode
-from dispytw.values import FINISHED, MOST_PARKED, TERMINAL, Attempt, Outcome
+from dispytw.values import CANCELLED, FINISHED, MOST_PARKED, TERMINAL, Attempt, Outcome
 from tests.simulation.watching import Broken
 
 #: Attempts of a reentrant job whose bodies may begin.
@@ -18,13 +18,14 @@ class LawfulHouse(House):
     def __init__(self, chance: Any) -> None:
         super().__init__(chance)
         self.reentrant: dict[bytes, bool] = {}
+        self.retries: dict[bytes, int] = {}
 
     def body_began(self, node: MemoryNode, attempt: Attempt) -> None:
         super().body_began(node, attempt)
         starts = self.starts[attempt.job]
         if len(set(starts)) != len(starts):
             raise Broken(f"{attempt} has begun twice")
-        if len(starts) > (MOST_STARTS if self.reentrant[attempt.job] else 1):
+        if len(starts) > (MOST_STARTS if self.reentrant[attempt.job] else 1) + self.retries.get(attempt.job, 0):
             raise Broken(f"job {attempt.job.hex()[:8]} has begun in attempts {starts}, reentrant: {self.reentrant[attempt.job]}")
         if sum(each is node for each in self.running.values()) > node.cpus:
             raise Broken(f"more bodies on {node.facts.name} than its {node.cpus} slots")
@@ -33,12 +34,15 @@ class LawfulHouse(House):
 class LawfulCluster(MemoryCluster):
     """A cluster whose jobs get one terminal status, which is true and never changes."""
 
-    def job_settled(self, job: MemoryJob, node: Any, address: Any, outcome: Outcome, sent: int = 0) -> None:
+    def job_settled(self, job: MemoryJob, node: Any, address: Any, outcome: Outcome, sent: int = 0, attempts: int = 0) -> None:
         if job.outcomes:
             raise Broken(f"job {job.uid.hex()[:8]} has ended before, as {job.outcomes[-1].status}, and now as {outcome.status}")
         if outcome.status not in TERMINAL:
             raise Broken(f"job {job.uid.hex()[:8]} has ended with {outcome.status}, which is no end")
-        super().job_settled(job, node, address, outcome, sent)
+        super().job_settled(job, node, address, outcome, sent, attempts)
+        starts = len(self.client.house.starts.get(job.uid, ()))
+        if attempts < starts and outcome.status != CANCELLED:  # whoever cancels may not hear that it had begun
+            raise Broken(f"job {job.uid.hex()[:8]} is said to have had {attempts} attempts, and {starts} of them have begun")
         performed = [each for attempt, each in self.client.house.performed.items() if attempt.job == job.uid]
         if outcome.status == FINISHED and not any(each.status == FINISHED for each in performed):
             raise Broken(f"job {job.uid.hex()[:8]} has Finished, but none of its bodies came to its end")

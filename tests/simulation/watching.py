@@ -13,7 +13,7 @@ import attrs
 
 from dispytw.scheduler.entries import JobState
 from dispytw.scheduler.orders import Assign
-from dispytw.values import CANCELLED, Attempt, Outcome
+from dispytw.values import CANCELLED, TERMINATED, Attempt, Outcome
 from tests.simulation import tables
 
 
@@ -205,7 +205,8 @@ class LedgerWatch(Watch):
 
     def _on(self, node: bytes, before: dict[Hashable, str]) -> list[Attempt]:
         """Attempts that are, or were before the event, on the node."""
-        return [each for each in before if isinstance(each, Attempt) and self._node_of.get(each) == node]
+        mine = [each for each in before if isinstance(each, Attempt) and self._node_of.get(each) == node]
+        return [each for each in mine if before[each] != "resting"]
 
     def beyond(self, orders: list[Any]) -> None:
         for order in orders:
@@ -215,9 +216,18 @@ class LedgerWatch(Watch):
     def _of_started(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, wall: float) -> Labels:
         return {attempt: "started"}
 
-    def _of_ended(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, outcome: Any) -> Labels:
-        by_node = outcome.status == CANCELLED and before.get(attempt) in ("assigned", "running")
-        return {attempt: "ended: by its node" if by_node else "ended"}
+    def _of_ended(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, outcome: Any, now: float) -> Labels:
+        if before.get(attempt) in ("assigned", "running"):
+            if outcome.status == CANCELLED:
+                return {attempt: "ended: by its node"}
+            if outcome.status == TERMINATED and self._has_retries(attempt.job):
+                return {attempt: "ended: tried again"}
+        return {attempt: "ended"}
+
+    def _has_retries(self, job: bytes) -> bool:
+        """Whether it had when the event came."""
+        entry = self.mind.jobs.get(job)
+        return entry is not None and entry.failures <= entry.options.retries
 
     def _of_refused(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, reason: str, now: float) -> Labels:
         return {attempt: "refused"}
@@ -239,7 +249,7 @@ class LedgerWatch(Watch):
 
     def _of_unsent_given_up(self, before: dict[Hashable, str], clusters: Any, goes_on: Any = None) -> Labels:
         wanted = {each: state for each, state in before.items() if state != "stray" and self._cluster(each) in clusters}
-        return {each: "unsent_given_up" if state == "queued" else "cancelled" for each, state in wanted.items()}
+        return {each: "unsent_given_up" if state in ("queued", "resting") else "cancelled" for each, state in wanted.items()}
 
     def _cluster(self, entity: Hashable) -> bytes:
         job = entity.job.hex()[:8] if isinstance(entity, Attempt) else str(entity)
@@ -261,7 +271,7 @@ class LedgerWatch(Watch):
     def _of_elapsed(self, before: dict[Hashable, str], now: float) -> Labels:
         still = self.states()
         gone = [each for each, state in before.items() if isinstance(each, Attempt) and state != "stray" and each not in still]
-        return dict.fromkeys(gone, "elapsed: given up")
+        return {each: "elapsed: rested" if before[each] == "resting" else "elapsed: given up" for each in gone}
 
 
 @attrs.define(eq=False)

@@ -12,7 +12,7 @@ import attrs
 
 from dispytw.inmemory import Transport, Wire
 from dispytw.testing import MemoryClient, MemoryJob, MemoryNode
-from dispytw.values import NodeFacts
+from dispytw.values import PLAIN, JobOptions, NodeFacts
 from dispytw.wire.streams import WINDOW
 from tests.simulation import losing, repeating, tables
 from tests.simulation.bothends import LawfulBenchWatch, LawfulLedgerWatch
@@ -166,6 +166,12 @@ class World:
         """A user submits a job, as soon as his program runs."""
         scales = (0.0, 0.002, 0.01, 0.01, 0.01, 3.0) if cluster.uid in self.quick else (0.0, 0.2, 2.0, 2.0, 12.0)
         duration = min(self.chance.choice(scales) * self.chance.expovariate(1.0), 40.0)
+        options = PLAIN
+        if self.chance.random() < 0.3:
+            retries, backoff = self.chance.choice((0, 1, 3)), self.chance.choice((0.0, 0.5, 5.0))
+            timeout = self.chance.choice((None, None, 0.3))
+            options = JobOptions(timeout, retries, backoff, self.chance.choice((-1, 0, 7)))
+            duration = -duration if self.chance.random() < 0.6 else duration
         padding = self.chance.choices((0, 120_000, LARGE), (0.92, 0.07, 0.01))[0]
 
         def submit() -> None:
@@ -175,6 +181,7 @@ class World:
             def known(*args: Any) -> bytes:
                 made = uid()
                 self.house.reentrant[made] = cluster.reentrant
+                self.house.retries[made] = options.retries
                 self._ledgers[cluster.client.uid].clusters[made.hex()[:8]] = cluster.uid
                 if padding == LARGE:
                     self.large.add(made)
@@ -182,7 +189,7 @@ class World:
 
             self.house.new_uid = known  # type: ignore[method-assign]
             try:
-                job.append(cluster.submit(round(duration, 3), padding))
+                job.append(cluster.submit(round(duration, 3), padding, options))
             finally:
                 self.house.new_uid = uid  # type: ignore[method-assign]
 

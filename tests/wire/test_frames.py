@@ -39,7 +39,7 @@ any_frame: st.SearchStrategy[Frame] = st.one_of(
     ),
     st.builds(frames.Recall, counts),
     st.builds(frames.GivenBack, st.lists(attempts, max_size=5).map(tuple)),
-    st.builds(frames.Start, attempts, bodies),
+    st.builds(frames.Start, attempts, bodies, st.none() | times),
     st.builds(frames.Cancel, attempts),
     st.builds(frames.Close, st.booleans()),
     st.just(frames.Ready()),

@@ -39,11 +39,13 @@ from dispytw.wire.records import (
     body_weight,
     computation_from,
     computation_record,
+    limits_record,
     minor_from,
     outcome_bodies,
     outcome_from,
     outcome_record,
     outcome_weight,
+    timeouts_from,
 )
 from tests.wire.commands import packable
 
@@ -320,3 +322,23 @@ class Sizes(unittest.TestCase):
         result, stdout, stderr = Inline(b"r"), Inline(b"o"), Inline(b"e")
         self.assertEqual([result, stdout, stderr], outcome_bodies(Outcome(FINISHED, result, stdout, stderr)))
         self.assertEqual([stdout, stderr], outcome_bodies(Outcome(FINISHED, None, stdout, stderr)))
+
+
+attempts = st.builds(Attempt, st.binary(min_size=16, max_size=16), st.integers(1, 2**31))
+
+
+class LimitsTests(unittest.TestCase):
+    """What may follow a job's body."""
+
+    @given(st.dictionaries(attempts, st.none() | st.floats(0.001, 1e9)))
+    def test_timeouts(self, limits: dict[Attempt, float | None]) -> None:
+        """Come back for those that have one."""
+        sent = [[attempt.job, attempt.number, b"", *limits_record(seconds)] for attempt, seconds in limits.items()]
+        wanted = {attempt: seconds for attempt, seconds in limits.items() if seconds is not None}
+        self.assertEqual(wanted, timeouts_from(msgpack.unpackb(msgpack.packb(sent))))
+
+    def test_nonsense(self) -> None:
+        """Is refused."""
+        for rest in ([5], [{"timeout": 0}], [{"timeout": "1"}], [{"timeout": float("inf")}], [{"timeout": float("nan")}], [{"else": 1}], [{}, 1], [None]):
+            with self.assertRaises(WireError, msg=rest):
+                timeouts_from([[b"x" * 16, 1, b"", *rest]])

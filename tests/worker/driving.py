@@ -157,11 +157,11 @@ class Driver:
     def hear_a(self, kind: type) -> Frame:
         return self.hear(lambda frame: isinstance(frame, kind))
 
-    def begin(self, *args: object, body: Body | None = None) -> Attempt:
+    def begin(self, *args: object, body: Body | None = None, timeout: float | None = None) -> Attempt:
         """Start a job without waiting for it."""
         self._attempts += 1
         attempt = Attempt(b"%016d" % self._attempts, 1)
-        self.say(Start(attempt, packed(*args) if body is None else body))
+        self.say(Start(attempt, packed(*args) if body is None else body, timeout))
         return attempt
 
     def started(self, attempt: Attempt) -> float:
@@ -174,9 +174,9 @@ class Driver:
         assert isinstance(frame, Ended)
         return frame.outcome
 
-    def run(self, *args: object, body: Body | None = None) -> Outcome:
+    def run(self, *args: object, body: Body | None = None, timeout: float | None = None) -> Outcome:
         """Run one job to its end."""
-        return self.outcome(self.begin(*args, body=body))
+        return self.outcome(self.begin(*args, body=body, timeout=timeout))
 
     def cancel(self, attempt: Attempt) -> None:
         self.say(Cancel(attempt))

@@ -1,0 +1,31 @@
+"""docs/promises.csv: what goes beyond dispy's names, and the tests that show it."""
+
+from __future__ import annotations
+
+import csv
+import unittest
+
+from tests.compat.table import NOT_YET, ROOT, WORKS, is_a_test
+
+EVERY_PYTHON = False
+
+
+class Promises(unittest.TestCase):
+    """Each row."""
+
+    def setUp(self) -> None:
+        with (ROOT / "docs" / "promises.csv").open(encoding="utf-8", newline="") as file:
+            self.rows = list(csv.DictReader(file))
+
+    def test_shown(self) -> None:
+        """What is said to work names tests, and they exist."""
+        for row in self.rows:
+            with self.subTest(row["promise"]):
+                tests = row["shown by"].split()
+                self.assertIn(row["status"], (WORKS, NOT_YET))
+                self.assertEqual([], [test for test in tests if not is_a_test(test)])
+                self.assertEqual(row["status"] == WORKS, bool(tests))
+
+    def test_once(self) -> None:
+        """No promise is made twice."""
+        self.assertEqual(len(self.rows), len({row["promise"] for row in self.rows}))
