@@ -37,7 +37,7 @@ from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.keeper import Keeper
 from dispytw.node.steward import Steward
-from dispytw.values import RUNNING, Attempt, Computation, File, Inline, NodeFacts, Outcome
+from dispytw.values import RUNNING, Attempt, Availability, Computation, File, Inline, NodeFacts, Outcome
 from dispytw.version import VERSION
 from dispytw.wire.frames import Ended, Runs
 from dispytw.wire.streams import MemorySinks
@@ -52,6 +52,7 @@ class MemoryNode:
 
     :ivar starting: seconds that its next incarnation takes to start a body.
     :ivar cancelling: seconds that it takes to end a cancelled one.
+    :ivar available: how busy it says to be.
     """
 
     def __init__(self, house: House, uid: bytes, cpus: int, address: Address, zombie_interval: float) -> None:
@@ -62,6 +63,7 @@ class MemoryNode:
         self.incarnation = 0
         self._zombie_interval = zombie_interval
         self.starting, self.cancelling = STARTING, CANCELLING
+        self.available = Availability(100.0, 1 << 30, 1 << 40, 100.0)
         self.journal = MemoryJournal(house.clock)
         self.launcher = MemoryLauncher(house.clock, house.wall, cpus, partial(house.body_began, self), house.body_ended)
         self.restart()
@@ -128,7 +130,8 @@ class MemoryNode:
 
     def answer(self, client: bytes) -> ConnectionFromScheduler:
         """A client has dialled and was greeted."""
-        return ConnectionFromScheduler(client, self.steward, self.facts, MemorySinks(), self.process, self.house.now)
+        sinks, process, now = MemorySinks(), self.process, self.house.now
+        return ConnectionFromScheduler(client, self.steward, self.facts, sinks, process, now, lambda: self.available)
 
 
 class MemoryJob:
@@ -149,6 +152,7 @@ class MemoryCluster:
     """A cluster of the house; also its own `dispytw.client.session.ClusterEnd`.
 
     :ivar said: what its user was told.
+    :ivar heard: what it was told of nodes, as (what, the node's uid, …).
     :ivar allocate: how many slots of a node it uses; may raise.
     """
 
@@ -158,16 +162,18 @@ class MemoryCluster:
         self.reentrant = reentrant
         self.jobs: list[MemoryJob] = []
         self.said: list[str] = []
+        self.heard: list[tuple[Any, ...]] = []
         self.allocate: Callable[[NodeFacts], int] = lambda node: node.cpus
         targets = [Target(node.address, None) for node in nodes]
         computation = Computation(uid, "compute", _BUNDLE)
         client.session.open_cluster(computation, {}, self, targets, reentrant=reentrant, pulse_interval=pulse)
 
-    def submit(self, duration: float = 1.0, padding: int = 0) -> MemoryJob:
-        """A job that takes so many seconds, with so many bytes of arguments that mean nothing."""
+    def submit(self, duration: float = 1.0, padding: int = 0, node: MemoryNode | None = None) -> MemoryJob:
+        """A job that takes so many seconds, with so many bytes of arguments that mean nothing; for one node alone, if given."""
         job = MemoryJob(self.client.house.new_uid())
         self.jobs.append(job)
-        self.client.session.submit(self.uid, job.uid, Inline(str(duration).encode() + b" " * padding), job)
+        body = Inline(str(duration).encode() + b" " * padding)
+        self.client.session.submit(self.uid, job.uid, body, job, None if node is None else node.uid)
         return job
 
     def cancel(self, job: MemoryJob) -> bool:
@@ -194,6 +200,22 @@ class MemoryCluster:
 
         self.client.process.callLater(0.001, answer)
         return answered
+
+    def node_ready(self, node: bytes) -> None:
+        """See ClusterEnd."""
+        self.heard.append(("ready", node))
+
+    def node_closed(self, node: bytes, why: str, is_over: bool) -> None:
+        """See ClusterEnd."""
+        self.heard.append(("closed", node, why, is_over))
+
+    def node_available(self, node: bytes, available: Availability | None) -> None:
+        """See ClusterEnd."""
+        self.heard.append(("available", node, available))
+
+    def node_limited(self, node: bytes, cpus: int) -> None:
+        """See ClusterEnd."""
+        self.heard.append(("limited", node, cpus))
 
     def job_running(self, job: MemoryJob, node: bytes, address: Address, started: float) -> None:
         """See ClusterEnd."""

@@ -13,16 +13,17 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from dispytw.client import speech
-from dispytw.client.depends import Shipment, pack_computation
+from dispytw.client.depends import Shipment
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
-from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
-from dispytw.client.privatenode import private_node
+from dispytw.client.nodemethods import Finder, NodeMethods
+from dispytw.client.nodes import NODE_PORT, DispyNode, NodeAllocate
+from dispytw.client.placing import Placing
 from dispytw.client.programs import pack_strings
 from dispytw.client.recoverfile import begin_file
 from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
-from dispytw.client.targets import find_targets
+from dispytw.client.variants import Variants
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
 from dispytw.values import JOB, WORKER, Body, Inline, Stored
@@ -43,15 +44,18 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster:
+class JobCluster(NodeMethods):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     :param computation: a Python function, or the path of a program to execute.
-    :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program) or
-        ``'*'``.
+    :param nodes: a list, each entry ``'host'``, ``'host:port'``, a tuple or list (host, port, cpus, depends, setup_args), a dict with these
+        keys, a `NodeAllocate`, a `DispyNode`, or ``'local'`` (a private node, started for this program); ``*`` in a host stands for any
+        characters of the IP addresses of nodes that are found.
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
     :param callback: called with each job that has ended, one after another, on a thread of its own.
+    :param cluster_status: called as ``cluster_status(status, node, job)`` with each change of a job (Created, Running, and its end), or of
+        a node (`DispyNode.Initialized`, ``Closed``, ``AvailInfo``; job is None), on the same thread, in order.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
@@ -106,21 +110,22 @@ class JobCluster:
         recover: bool = True,
     ) -> None:
         _refuse_unbuilt(
-            cluster_status=cluster_status,
             ip_addr=ip_addr,
             ext_ip_addr=ext_ip_addr,
             port=None if port == 51347 else port,
             dest_path=dest_path,
             ping_interval=ping_interval,
         )
+        _check("cluster_status", cluster_status is None or callable(cluster_status), cluster_status, "a function with three arguments")
         _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
         _check_isolation(isolation, max_jobs_per_worker)
         _check_paths(keyfile=keyfile, certfile=certfile, cafile=cafile)
         certificate = given_certificate(certfile, keyfile, cafile, speech.LOGGER.warning)
         _check_recovery(recover_file, recover)
-        entries = node_entries(nodes, node_port)
+        self._finder = Finder(node_port, secret, certificate)
+        entries = self._finder.entries(nodes)
         self.uid = secrets.token_bytes(16)
-        self._shipment: Shipment = pack_computation(
+        self._variants = Variants(
             computation,
             depends=list(depends or ()),
             setup=setup,
@@ -130,23 +135,27 @@ class JobCluster:
             isolation=isolation,
             max_jobs_per_worker=max_jobs_per_worker,
         )
+        self._shipment: Shipment = self._variants.pack()
+        self._check_allocations(entries)
         self.is_program = self._shipment.computation.program is not None
         self._closed = False
         self._ending = threading.Lock()
         self._engine: Engine = engine()
         speech.set_level(loglevel)
-        found = find_targets(entries, node_port, secret, private_node, certificate=certificate)
+        found = self._finder.targets(entries)
+        self._targets = found.targets
         file = None
         if recover and recover_file is not False:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
             credentials = [target.credential for target in found.targets]
             file = begin_file(recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
-        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file)
+        placing = Placing(self, found.choices, self._engine, self._variants.pack, self._use_variant)
+        self.view = View(callback, placing, self._engine, speech.LOGGER.warning, file, cluster_status)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(
                 self._shipment.computation,
-                {digest: _body(content) for digest, content in self._shipment.files.items()},
+                _bodies(self._shipment),
                 self.view,
                 found.targets,
                 reentrant=reentrant,
@@ -167,6 +176,9 @@ class JobCluster:
         :raises TypeError: when an argument of a program is no string.
         :raises ClusterClosedError: when the cluster is closed.
         """
+        return self._submitted(args, kwargs)
+
+    def _submitted(self, args: Any, kwargs: Any, node: bytes | None = None, job_id: Any = None) -> DispyJob:
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
@@ -180,8 +192,11 @@ class JobCluster:
         session, cluster = self._engine.session, self.uid
         with self._engine.keeper.uninterrupted(), self._ending:
             self._refuse_when_closed()  # by another thread, while the arguments were packed
+            if job_id is not None:
+                job.id = job_id
             self.view.submitted()
-            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job))
+            self.view.created(job)
+            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job, node))
         return job
 
     def _refuse_when_closed(self) -> None:
@@ -228,6 +243,7 @@ class JobCluster:
             self._closed = True
         self._engine.bridge.wait(self.end)
         self._engine.clusters.pop(self.uid, None)
+        self.wait()  # for what cluster_status is told of the end
         return True
 
     def end(self) -> Any:
@@ -262,6 +278,19 @@ class JobCluster:
 
     stats = print_status
 
+    def _check_allocations(self, entries: Iterable[NodeAllocate]) -> None:
+        """What nodes get beside the computation is looked at now, not when they are found.
+
+        :raises TypeError: as `pack_computation` does, or for arguments without a setup.
+        """
+        for entry in entries:
+            if getattr(entry, "depends", ()) or getattr(entry, "setup_args", ()):
+                self._variants.pack(entry.depends, entry.setup_args)
+
+    def _use_variant(self, node: bytes, shipment: Shipment | None) -> None:
+        computation, files = (None, {}) if shipment is None else (shipment.computation, _bodies(shipment))
+        self._engine.session.use_variant(self.uid, node, computation, files)
+
     # What a job needs of its cluster (`dispytw.client.job.Owner`).
     def refuse_to_wait(self, what: str) -> None:
         """Raise where waiting would never end."""
@@ -278,6 +307,10 @@ class JobCluster:
     def result_read(self, job: DispyJob) -> None:
         """A job's result was read for the first time."""
         self.view.result_read(job)
+
+
+def _bodies(shipment: Shipment) -> dict[bytes, Body]:
+    return {digest: _body(content) for digest, content in shipment.files.items()}
 
 
 def _body(content: str | bytes) -> Body:

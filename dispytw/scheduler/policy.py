@@ -34,6 +34,11 @@ class Queue(Generic[J]):
             heapq.heappop(self._heap)
         return None
 
+    @property
+    def first(self) -> int:
+        """The sequence number of the head, as `head` gave it."""
+        return self._heap[0][0]
+
     def pop(self) -> J:
         """Take the head, as `head` gave it."""
         return heapq.heappop(self._heap)[1]
@@ -60,6 +65,9 @@ class Candidates:
                 return node
             heapq.heappop(self._heap)
         return None
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def thin(self, most: int, valid: Callable[[bytes, int], bool]) -> None:
         """Drop void offers when there are more than ``most`` in all."""

@@ -72,6 +72,7 @@ class Parameters(ClusterTestCase):
             ("depends", "file.py"),
             ("depends", [5]),
             ("callback", 5),
+            ("cluster_status", 5),
             ("loglevel", "DEBUG"),
             ("setup", 5),
             ("cleanup", 5),
@@ -109,7 +110,7 @@ class Parameters(ClusterTestCase):
 
     def test_not_built_yet(self) -> None:
         """A parameter of the manual that is not built yet is an error that names it, not ignored in silence."""
-        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "dest_path", "ping_interval"):
+        for name in ("ip_addr", "ext_ip_addr", "dest_path", "ping_interval"):
             with self.assertRaisesRegex(NotImplementedError, f"^JobCluster: {name} is not built yet"):
                 self.cluster(**{name: "x"})
         with self.assertRaisesRegex(NotImplementedError, "^JobCluster: port is not built yet"):

@@ -133,7 +133,7 @@ class Fleet:
     def _tell(self, order: Any) -> None:
         """The user reads it."""
 
-    _tellaway = _tellback = _tellrejected = _tellheld = _tell
+    _tellaway = _tellback = _tellrejected = _tellheld = _tellready = _tellclosed = _tell
 
     def _check_order(self, orders: list[o.Order]) -> None:
         """First in, first out inside a cluster, and no slot idle while somebody waits for it."""
