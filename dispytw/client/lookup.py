@@ -53,7 +53,7 @@ def find_node(
         known = ", ".join(f"{each.address} ({each.name})" for each in nodes.values()) or "none has been found"
         raise UnknownNodeError(f"{what}: the cluster knows no node {_said(node)}; known: {known}")
     if len(found) > 1:
-        several = ", ".join(f"'{nodes[uid].address}'" for uid in found)
+        several = ", ".join(sorted(f"'{nodes[uid].address}'" for uid in found))
         raise AmbiguousNodeError(f"{what}: {_said(node)} may be any of {several}; say which, with its port")
     return found[0]
 

@@ -21,7 +21,7 @@ from dispytw.scheduler.orders import (
     Withdraw,
 )
 from dispytw.values import CANCELLED, TERMINATED, Attempt, NodeFacts, Outcome
-from dispytw.wire.records import ENDED, NEVER_STARTED, UNKNOWN
+from dispytw.wire.records import ENDED, NEVER_STARTED, STILL_ENDING, UNKNOWN
 
 #: Attempts that may have started before a reentrant job is given up.
 MOST_ATTEMPTS = 4
@@ -271,6 +271,8 @@ class Attendance:
             return []
         preparation.state = PreparationState.HELD
         self._changed(self.nodes[node_uid])
+        if text == STILL_ENDING and preparation.generation == preparation.retired:
+            return []  # as it was asked to
         return [TellHeld(cluster, node_uid, text)]
 
     def freed(self, node_uid: bytes) -> list[Order]:

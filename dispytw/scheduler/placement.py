@@ -44,10 +44,10 @@ class Placement(Attendance):
         return [Recall(node.uid, cluster, node.parked) for cluster in dict.fromkeys(job.cluster for job in node.jobs.values())]
 
     def node_allocated(self, cluster: bytes, node_uid: bytes) -> list[Order]:
-        """The cluster is to use a node, whatever became of it before: the user's NodeAllocate is asked again."""
+        """The cluster is to use a node that it has met, whatever became of it before: the user's NodeAllocate is asked again."""
         preparation = self.nodes[node_uid].preparations.get(cluster)
         if preparation is None:
-            return self.wanted(cluster, node_uid)
+            return []
         preparation.wish = Wish.USE
         self._departing.pop((node_uid, cluster), None)
         if preparation.state in (PreparationState.CLOSED, PreparationState.REJECTED):

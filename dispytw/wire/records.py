@@ -31,6 +31,9 @@ NEVER_STARTED = "never started"
 UNKNOWN = "unknown"
 WORDS = frozenset({ENDED, RUNNING, HANDED, NEVER_STARTED, UNKNOWN})
 
+#: Why a node that is the client's own has to be waited for: what it ran there under the same name is not over yet.
+STILL_ENDING = "still ending what it ran here before"
+
 #: Bytes of records after which a batch is sent and a new one begun.
 BATCH_BYTES = 512 * 1024
 _OVERHEAD = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.entries import PreparationState
 from dispytw.values import CANCELLED, FINISHED, Outcome
-from dispytw.wire.records import NEVER_STARTED, RUNNING, UNKNOWN
+from dispytw.wire.records import NEVER_STARTED, RUNNING, STILL_ENDING, UNKNOWN
 from tests.scheduler.attending import CLUSTER, GENERATION, NODE, OTHER, SECOND, Registry, assign, attempt, uid, unshown
 
 DONE = Outcome(FINISHED, started=0.0, ended=0.001)
@@ -325,10 +325,10 @@ class Leaving(Placing):
         self.assertEqual([o.Prepare(NODE, CLUSTER)], self.ledger.allocated(CLUSTER, NODE, 1))
 
     def test_a_node_that_is_not_used(self) -> None:
-        """There is nothing to leave."""
+        """There is nothing to leave, and nobody has asked for it."""
         self.join(b"x" * 16)
         self.assertEqual([], self.ledger.node_closed(CLUSTER, b"x" * 16) + self.ledger.node_deallocated(CLUSTER, b"x" * 16))
-        self.assertEqual([o.Allocate(CLUSTER, b"x" * 16)], self.ledger.node_allocated(CLUSTER, b"x" * 16))
+        self.assertEqual([], self.ledger.node_allocated(CLUSTER, b"x" * 16))
 
 
 class Renewing(Placing):
@@ -351,6 +351,17 @@ class Renewing(Placing):
         self.ledger.allocated(CLUSTER, NODE, 1)
         self.pin(1)
         self.assertEqual([], self.ledger.prepared(NODE, CLUSTER, GENERATION))
+
+    def test_while_the_old_one_ends(self) -> None:
+        """The node cannot take it yet, as it was asked to: nobody is told. If somebody else has got it meanwhile, the user is."""
+        self.ledger.node_resetup(CLUSTER, NODE)
+        self.ledger.allocated(CLUSTER, NODE, 1)
+        self.assertEqual([], self.ledger.held(NODE, CLUSTER, STILL_ENDING))
+        self.assertEqual([o.Prepare(NODE, CLUSTER)], self.ledger.freed(NODE))
+        self.assertEqual([o.TellHeld(CLUSTER, NODE, "in use by bob")], self.ledger.held(NODE, CLUSTER, "in use by bob"))
+        self.ledger.freed(NODE)
+        self.ledger.prepared(NODE, CLUSTER, GENERATION + 1)
+        self.assertEqual([o.TellHeld(CLUSTER, NODE, STILL_ENDING)], self.ledger.held(NODE, CLUSTER, STILL_ENDING))
 
     def test_while_it_is_away(self) -> None:
         """What was set up before is released when the node is there again."""

@@ -1,0 +1,41 @@
+"""Every program in examples/ runs as it is, on a private node. One that needs arguments, or a test of its own, says so here."""
+
+from __future__ import annotations
+
+import sys
+import unittest
+
+from tests.functional.daemons import SOURCE_ROOT, Daemons
+
+#: What a program's output must contain, by its name without ``.py``.
+SAYS: dict[str, list[str]] = {
+    "choose_nodes": [" CPUs, ", "the values are [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]"],
+    "job_scheduler": [" is ready, with ", "168 primes below 1000, says 127.0.0.1", "10 jobs were placed by this program"],
+    "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
+}
+#: Those that are shown elsewhere.
+ELSEWHERE = {"checksums": "tests/functional/test_checksums.py"}
+#: Lines of a program; more would not be an example of one thing.
+LONGEST = 60
+
+PROGRAMS = {path.stem: path for path in sorted((SOURCE_ROOT / "examples").glob("*.py"))}
+
+
+class Examples(unittest.TestCase):
+    """One after another."""
+
+    def test_all_run(self) -> None:
+        """Each ends well, and says what it promises."""
+        for name, said in SAYS.items():
+            with self.subTest(name):
+                daemons = Daemons(self)
+                done = daemons.run([sys.executable, "-m", "dispytw.cli.main", "run", str(PROGRAMS[name])])
+                self.assertEqual(0, done.code, done)
+                for text in said:
+                    self.assertIn(text, done.out)
+
+    def test_none_is_forgotten(self) -> None:
+        """Each is run here or elsewhere, and is short."""
+        self.assertEqual(set(PROGRAMS), {*SAYS, *ELSEWHERE})
+        for name in SAYS:
+            self.assertLessEqual(len(PROGRAMS[name].read_text(encoding="utf-8").splitlines()), LONGEST, name)
