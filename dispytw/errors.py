@@ -32,6 +32,14 @@ class NodeHeldError(DispytwError, ConnectionRefusedError):
     """The node is in use by another client."""
 
 
+class UnknownNodeError(DispytwError, LookupError):
+    """No node of this name or address is used by the cluster; the message names those that are, or says why this one is not."""
+
+
+class AmbiguousNodeError(DispytwError, ValueError):
+    """A name or address means several nodes; the message names their ports."""
+
+
 class SetupError(DispytwError, RuntimeError):
     """The computation's setup() failed on a node; the message holds its traceback."""
 

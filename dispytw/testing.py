@@ -14,14 +14,15 @@ knife, and jobs are entries in a calendar instead of processes. For our tests an
 Whatever may go wrong can be made to: `MemoryNode.crash`, `kill_daemon` and `restart`, `MemoryClient.kill`, `process.suspend` and
 `resume` of either,
 `House.wires` to cut, tear or hold, ``node.launcher.kill_job`` and ``kill_supervisor``. Nothing here waits, and nothing is random unless a
-`random.Random` is handed in. The parts are in `dispytw.inmemory` and `dispytw.inmemoryjobs`.
+`random.Random` is handed in. The parts are in `dispytw.inmemory`, `dispytw.inmemoryjobs` and
+`dispytw.inmemorycluster`.
 """
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,20 +30,26 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from dispytw.client.nodes import Address
-from dispytw.client.remains import Place
-from dispytw.client.session import Introduction, Session, Target
+from dispytw.client.session import Introduction, Session
 from dispytw.inmemory import MemoryProcess, Peer, Transport, Wire, WorldClock
+from dispytw.inmemorycluster import MemoryCluster, MemoryJob
 from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryFiles, MemoryJournal, MemoryLauncher
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.keeper import Keeper
 from dispytw.node.steward import Steward
-from dispytw.values import CREATED, PLAIN, RUNNING, Attempt, Computation, File, Inline, JobOptions, NodeFacts, Outcome
+from dispytw.values import (
+    Attempt,
+    Availability,
+    NodeFacts,
+    Outcome,
+)
 from dispytw.version import VERSION
 from dispytw.wire.frames import Ended, Runs
 from dispytw.wire.streams import MemorySinks
 
-_BUNDLE = File(".bundle", b"\0" * 32, 0)
+__all__ = ["House", "MemoryClient", "MemoryCluster", "MemoryJob", "MemoryNode"]
+
 #: Seconds in which a node must be reached; that a node which is stopped gives its jobs, looking so often; and then its clients.
 _CONNECTING, _ENDING, _LOOK, _TELLING = 10.0, 10.0, 0.05, 2.0
 
@@ -52,6 +59,7 @@ class MemoryNode:
 
     :ivar starting: seconds that its next incarnation takes to start a body.
     :ivar cancelling: seconds that it takes to end a cancelled one.
+    :ivar available: how busy it says to be.
     """
 
     def __init__(self, house: House, uid: bytes, cpus: int, address: Address, zombie_interval: float) -> None:
@@ -62,6 +70,7 @@ class MemoryNode:
         self.incarnation = 0
         self._zombie_interval = zombie_interval
         self.starting, self.cancelling = STARTING, CANCELLING
+        self.available = Availability(100.0, 1 << 30, 1 << 40, 100.0)
         self.journal = MemoryJournal(house.clock)
         self.launcher = MemoryLauncher(house.clock, house.wall, cpus, partial(house.body_began, self), house.body_ended)
         self.restart()
@@ -128,103 +137,8 @@ class MemoryNode:
 
     def answer(self, client: bytes) -> ConnectionFromScheduler:
         """A client has dialled and was greeted."""
-        return ConnectionFromScheduler(client, self.steward, self.facts, MemorySinks(), self.process, self.house.now)
-
-
-class MemoryJob:
-    """What became of a job."""
-
-    def __init__(self, uid: bytes) -> None:
-        self.uid = uid
-        self.status = 0
-        self.outcomes: list[Outcome] = []
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """Its end."""
-        return self.outcomes[-1] if self.outcomes else None
-
-
-class MemoryCluster:
-    """A cluster of the house; also its own `dispytw.client.session.ClusterEnd`.
-
-    :ivar said: what its user was told.
-    :ivar allocate: how many slots of a node it uses; may raise.
-    """
-
-    def __init__(self, client: MemoryClient, uid: bytes, nodes: list[MemoryNode], reentrant: bool, pulse: float | None) -> None:
-        self.client = client
-        self.uid = uid
-        self.reentrant = reentrant
-        self.jobs: list[MemoryJob] = []
-        self.said: list[str] = []
-        self.allocate: Callable[[NodeFacts], int] = lambda node: node.cpus
-        targets = [Target(node.address, None) for node in nodes]
-        computation = Computation(uid, "compute", _BUNDLE)
-        client.session.open_cluster(computation, {}, self, targets, reentrant=reentrant, pulse_interval=pulse)
-
-    def submit(self, duration: float = 1.0, padding: int = 0, options: JobOptions = PLAIN) -> MemoryJob:
-        """A job that takes so many seconds, with so many bytes of arguments that mean nothing.
-
-        :param duration: with a minus in front the job raises after those seconds.
-        """
-        job = MemoryJob(self.client.house.new_uid())
-        self.jobs.append(job)
-        self.client.session.submit(self.uid, job.uid, Inline(str(duration).encode() + b" " * padding), job, options)
-        return job
-
-    def cancel(self, job: MemoryJob) -> bool:
-        """Cancel it."""
-        return self.client.session.cancel(job.uid)
-
-    def give_up(self) -> None:
-        """Settle every job now."""
-        self.client.session.give_up(self.uid, "given up")
-
-    def close(self) -> Deferred[Any]:
-        """Clean up."""
-        return self.client.session.close_cluster(self.uid)
-
-    def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
-        """The user's code answers a little later."""
-        answered: Deferred[int] = Deferred()
-
-        def answer() -> None:
-            try:
-                answered.callback(self.allocate(node))
-            except Exception as error:
-                answered.errback(error)
-
-        self.client.process.callLater(0.001, answer)
-        return answered
-
-    def job_running(self, job: MemoryJob, node: bytes, address: Address, started: float) -> None:
-        """See ClusterEnd."""
-        job.status = RUNNING
-
-    def job_retried(
-        self, job: MemoryJob, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float
-    ) -> None:
-        """See ClusterEnd."""
-        job.status = CREATED
-
-    def job_settled(
-        self, job: MemoryJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0, attempts: int = 0
-    ) -> None:
-        """See ClusterEnd."""
-        job.status = outcome.status
-        job.outcomes.append(outcome)
-
-    def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, MemoryJob]]) -> bool:
-        """See ClusterEnd: nothing is written down."""
-        return True
-
-    def kept(self) -> None:
-        """See ClusterEnd."""
-
-    def say(self, text: str) -> None:
-        """See ClusterEnd."""
-        self.said.append(text)
+        sinks, process, now = MemorySinks(), self.process, self.house.now
+        return ConnectionFromScheduler(client, self.steward, self.facts, sinks, process, now, lambda: self.available)
 
 
 class MemoryClient:

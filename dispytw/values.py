@@ -167,6 +167,22 @@ class Computation:
 
 
 @attrs.frozen
+class Availability:
+    """How busy a machine is, as psutil tells it there.
+
+    :param cpu: idle CPU, percent.
+    :param memory: memory that programs could get, bytes.
+    :param disk: free space where jobs run, bytes.
+    :param swap: free swap, percent; 100 where there is none.
+    """
+
+    cpu: float
+    memory: int
+    disk: int
+    swap: float
+
+
+@attrs.frozen
 class NodeFacts:
     """What a node says of itself when a link opens.
 
@@ -178,6 +194,7 @@ class NodeFacts:
     :param python: (major, minor) of its interpreter.
     :param version: dispytw's version there.
     :param pid: the daemon's process id, for people.
+    :param available: how busy it is, as far as is known.
     """
 
     uid: bytes
@@ -188,3 +205,4 @@ class NodeFacts:
     python: tuple[int, int] = (0, 0)
     version: str = ""
     pid: int = 0
+    available: Availability | None = None

@@ -10,6 +10,7 @@ from dispytw.errors import DispytwError
 
 #: Of each class, the standard one whose handlers expect it.
 STANDARD: dict[str, type[Exception]] = {
+    "AmbiguousNodeError": ValueError,
     "AuthError": PermissionError,
     "CertificateError": ValueError,
     "ClusterClosedError": RuntimeError,
@@ -29,6 +30,7 @@ STANDARD: dict[str, type[Exception]] = {
     "StateDirError": OSError,
     "StreamError": ConnectionError,
     "UnknownComputationError": LookupError,
+    "UnknownNodeError": LookupError,
     "UnsafePathError": ValueError,
     "VersionError": ConnectionError,
     "WireError": ConnectionError,

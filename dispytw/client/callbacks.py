@@ -38,6 +38,7 @@ class UserThread:
             try:
                 function(*args)
             except BaseException:  # a callback that calls sys.exit must not end the thread
-                log.failure("callback {callback} raised", callback=getattr(function, "__qualname__", repr(function)))
+                called = getattr(function, "func", function)
+                log.failure("callback {callback} raised", callback=getattr(called, "__qualname__", repr(called)))
             finally:
                 then()

@@ -8,23 +8,24 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from dispytw.client import speech
-from dispytw.client.depends import Shipment, pack_computation
+from dispytw.client.depends import Shipment
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
-from dispytw.client.nodes import DispyNode, node_entries
+from dispytw.client.nodemethods import Finder, NodeMethods
+from dispytw.client.nodes import DispyNode, NodeAllocate
 from dispytw.client.options import WithOptions, chosen_options
 from dispytw.client.parameters import checked
-from dispytw.client.privatenode import private_node
+from dispytw.client.placing import Placing
 from dispytw.client.programs import pack_strings
 from dispytw.client.recoverfile import begin_file
 from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
-from dispytw.client.targets import find_targets
+from dispytw.client.variants import Variants
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
 from dispytw.values import JOB, PLAIN, Body, Inline, JobOptions, Stored
@@ -45,19 +46,22 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster:
+class JobCluster(NodeMethods):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     The parameters are those of dispy 4.6, in its order, and by keyword those of dispy 4.15 and ours; see `dispytw.client.parameters`.
 
     :param computation: a Python function, or the path of a program to execute.
-    :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program) or
-        ``'*'``.
+    :param nodes: a list, each entry ``'host'``, ``'host:port'``, a tuple or list (host, port, cpus, depends, setup_args), a dict with these
+        keys, a `NodeAllocate`, a `DispyNode`, or ``'local'`` (a private node, started for this program); ``*`` in a host stands for any
+        characters of the IP addresses of nodes that are found.
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
     :param callback: called with each job that has ended, one after another, on a thread of its own; ``job_status`` is the same.
     :param ip_addr: host name or address to use here, or a list of them; ``host`` is the same.
     :param ext_ip_addr: accepted, as are ``ext_host``, ``port``, ``poll_interval`` and ``ipv4_udp_multicast``, without effect.
+    :param cluster_status: called as ``cluster_status(status, node, job)`` with each change of a job (Created, Running, and its end), or of
+        a node (`DispyNode.Initialized`, ``Closed``, ``AvailInfo``; job is None), on the same thread, in order.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
@@ -120,9 +124,10 @@ class JobCluster:
     ) -> None:
         given = checked(locals(), warn=speech.LOGGER.warning)
         certificate = given_certificate(given.certfile, given.keyfile, given.cafile, speech.LOGGER.warning)
-        entries = node_entries(nodes, given.node_port)
+        self._finder = Finder(given.node_port, given.secret, certificate)
+        entries = self._finder.entries(nodes)
         self.uid = secrets.token_bytes(16)
-        self._shipment: Shipment = pack_computation(
+        self._variants = Variants(
             computation,
             depends=list(given.depends),
             setup=given.setup,
@@ -132,23 +137,27 @@ class JobCluster:
             isolation=given.isolation,
             max_jobs_per_worker=given.max_jobs_per_worker,
         )
+        self._shipment: Shipment = self._variants.pack()
+        self._check_allocations(entries)
         self.is_program = self._shipment.computation.program is not None
         self._closed = False
         self._ending = threading.Lock()
         self._engine: Engine = engine()
         speech.set_level(given.loglevel)
-        found = find_targets(entries, given.node_port, given.secret, private_node, certificate=certificate)
+        found = self._finder.targets(entries)
+        self._targets = found.targets
         file = None
         if given.recover:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
             credentials = [target.credential for target in found.targets]
             file = begin_file(given.recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
-        self.view = View(self, given.callback, found.choices, self._engine, speech.LOGGER.warning, file)
+        placing = Placing(self, found.choices, self._engine, self._variants.pack, self._use_variant)
+        self.view = View(given.callback, placing, self._engine, speech.LOGGER.warning, file, given.cluster_status)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(
                 self._shipment.computation,
-                {digest: _body(content) for digest, content in self._shipment.files.items()},
+                _bodies(self._shipment),
                 self.view,
                 found.targets,
                 reentrant=given.reentrant,
@@ -187,7 +196,7 @@ class JobCluster:
         """
         return WithOptions(self, chosen_options(timeout, retries, backoff, priority))
 
-    def _submitted(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: JobOptions = PLAIN) -> DispyJob:
+    def _submitted(self, args: Any, kwargs: Any, node: bytes | None = None, job_id: Any = None, options: JobOptions = PLAIN) -> DispyJob:
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
@@ -201,8 +210,11 @@ class JobCluster:
         session, cluster = self._engine.session, self.uid
         with self._engine.keeper.uninterrupted(), self._ending:
             self._refuse_when_closed()  # by another thread, while the arguments were packed
+            if job_id is not None:
+                job.id = job_id
             self.view.submitted()
-            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job, options))
+            self.view.created(job)
+            self._engine.bridge.post(lambda: session.submit(cluster, uid, body, job, options, node))
         return job
 
     def _refuse_when_closed(self) -> None:
@@ -249,6 +261,7 @@ class JobCluster:
             self._closed = True
         self._engine.bridge.wait(self.end)
         self._engine.clusters.pop(self.uid, None)
+        self.wait()  # for what cluster_status is told of the end
         return True
 
     def shutdown(self) -> None:
@@ -287,6 +300,19 @@ class JobCluster:
 
     stats = print_status
 
+    def _check_allocations(self, entries: Iterable[NodeAllocate]) -> None:
+        """What nodes get beside the computation is looked at now, not when they are found.
+
+        :raises TypeError: as `pack_computation` does, or for arguments without a setup.
+        """
+        for entry in entries:
+            if getattr(entry, "depends", ()) or getattr(entry, "setup_args", ()):
+                self._variants.pack(entry.depends, entry.setup_args)
+
+    def _use_variant(self, node: bytes, shipment: Shipment | None) -> None:
+        computation, files = (None, {}) if shipment is None else (shipment.computation, _bodies(shipment))
+        self._engine.session.use_variant(self.uid, node, computation, files)
+
     # What a job needs of its cluster (`dispytw.client.job.Owner`).
     def refuse_to_wait(self, what: str) -> None:
         """Raise where waiting would never end."""
@@ -303,6 +329,10 @@ class JobCluster:
     def result_read(self, job: DispyJob) -> None:
         """A job's result was read for the first time."""
         self.view.result_read(job)
+
+
+def _bodies(shipment: Shipment) -> dict[bytes, Body]:
+    return {digest: _body(content) for digest, content in shipment.files.items()}
 
 
 def _body(content: str | bytes) -> Body:

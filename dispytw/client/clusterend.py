@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
-from dispytw.values import Attempt, NodeFacts, Outcome
+from dispytw.values import Attempt, Availability, NodeFacts, Outcome
 
 
 class ClusterEnd(Protocol):
@@ -17,6 +17,18 @@ class ClusterEnd(Protocol):
 
     def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
         """How many slots of the node the cluster uses."""
+
+    def node_ready(self, node: bytes) -> None:
+        """A node was set up for the cluster: jobs can run there."""
+
+    def node_closed(self, node: bytes, why: str, is_over: bool) -> None:
+        """No job can run on a node any more; unless it is over, until it is ready again."""
+
+    def node_available(self, node: bytes, available: Availability | None) -> None:
+        """A node has told how busy it is."""
+
+    def node_limited(self, node: bytes, cpus: int) -> None:
+        """No more than so many CPUs of a node are used from now on, over all clusters."""
 
     def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
         """A job runs."""

@@ -60,6 +60,12 @@ class Dialer:
         self._dialling = dialling = self._connect(self.address)
         dialling.addCallbacks(self._connected, self._failed)
 
+    def hasten(self) -> None:
+        """If it is to be tried again, then now."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+            self.dial()
+
     def _connected(self, link: Any) -> None:
         self._dialling = None
         if link is None and self.node is None:

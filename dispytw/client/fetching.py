@@ -24,7 +24,7 @@ from dispytw.client.nodes import Address
 from dispytw.client.remains import LeftJob, Owned, Place, Remains
 from dispytw.errors import RefusedError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
-from dispytw.values import CANCELLED, Attempt, NodeFacts, Outcome
+from dispytw.values import CANCELLED, Attempt, Availability, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 from dispytw.wire.records import HANDED, NEVER_STARTED, RUNNING, UNKNOWN
 from dispytw.wire.streams import Sinks
@@ -189,6 +189,9 @@ class Fetcher:
             self._look_soon(uid)
             return None
         return kept.addCallback(lambda _: self._look_soon(uid))
+
+    def available(self, uid: bytes, available: Availability | None) -> None:
+        """How busy a node is: nobody has asked."""
 
     def given_back(self, uid: bytes, attempts: Iterable[Attempt]) -> None:
         """The client that is gone had asked for these back; they never started."""

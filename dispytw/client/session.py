@@ -17,13 +17,15 @@ from twisted.logger import Logger
 from dispytw.client.advice import no_node_yet, rejection
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
+from dispytw.client.enrolled import Enrolled
+from dispytw.client.nodedesk import NodeDesk
 from dispytw.client.nodes import Address, Target
 from dispytw.client.remains import Place
 from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
-from dispytw.scheduler.orders import ShowRetry, TellAway, TellBack, TellHeld, TellRejected
+from dispytw.scheduler.orders import ShowRetry, TellAway, TellBack, TellClosed, TellHeld, TellReady, TellRejected
 from dispytw.values import PLAIN, Attempt, Body, Computation, JobOptions, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
@@ -40,23 +42,10 @@ NEXT_WORD = 60.0
 CLOSING = 5.0
 
 
-@attrs.define(eq=False)
-class _Enrolled:
-    computation: Computation
-    files: dict[bytes, Body]
-    end: ClusterEnd
-    targets: tuple[Target, ...]
-    pulse_interval: float | None
-    note: str
-    reminder: Any = None
-    refusals: dict[bytes, str] = attrs.field(factory=dict)
-    led: dict[bytes, Target] = attrs.field(factory=dict)
-
-
 Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
 
 
-class Session:
+class Session(NodeDesk):
     """The client's side of everything.
 
     :param uid: 16 random bytes, one per process.
@@ -87,7 +76,7 @@ class Session:
         self._clock = clock
         self._now = now
         self._chance = chance or random.Random()
-        self._enrolled: dict[bytes, _Enrolled] = {}
+        self._enrolled: dict[bytes, Enrolled] = {}
         self._jobs: dict[bytes, tuple[bytes, Body, Any]] = {}
         self._dialers: dict[Target, Dialer] = {}
         self._links: dict[ConnectionFromNode, Address] = {}
@@ -110,7 +99,7 @@ class Session:
         :param files: digest → content, for every file of the computation and its bundle.
         :param note: a line for the message that no node was found.
         """
-        enrolled = _Enrolled(computation, files, end, tuple(targets), pulse_interval, note)
+        enrolled = Enrolled(computation, files, end, tuple(targets), pulse_interval, note)
         self._enrolled[computation.uid] = enrolled
         self.dispatcher.do(self.ledger.cluster_opened(computation.uid, reentrant, pulse_interval))
         enrolled.reminder = self._clock.callLater(FIRST_WORD, self._remind, computation.uid)
@@ -129,14 +118,17 @@ class Session:
         if dialer.node is not None:
             self._serve(dialer.node)
 
-    def submit(self, cluster: bytes, job: bytes, body: Body, handle: Any, options: JobOptions = PLAIN) -> None:
+    def submit(
+        self, cluster: bytes, job: bytes, body: Body, handle: Any, options: JobOptions = PLAIN, node: bytes | None = None
+    ) -> None:
         """Queue a job.
 
         :param body: its packed arguments.
         :param handle: what the cluster's end is given back when something becomes of the job.
+        :param node: the node that it is for, if it is for one alone.
         """
         self._jobs[job] = (cluster, body, handle)
-        self.dispatcher.do(self.ledger.submitted(cluster, job, options))
+        self.dispatcher.do(self.ledger.submitted(cluster, job, options, node))
 
     def cancel(self, job: bytes) -> bool:
         """Cancel a job; False when it has ended already."""
@@ -217,7 +209,7 @@ class Session:
         if self._is_linked(peer.uid):  # by another of its names (127.0.0.1 and localhost): one link serves both
             self._serve(peer.uid)
             return None
-        introduction = attrs.evolve(self._introduction, heartbeat=self._heartbeat(peer.uid))
+        introduction = attrs.evolve(self._introduction, heartbeat=self._heartbeat(peer.uid), pulse=self._pulse(peer.uid))
         link = ConnectionFromNode(peer.uid, self.dispatcher, introduction, self, self._sinks, self._clock, self._now)
         self._links[link] = dialer.address
         return link
@@ -229,7 +221,7 @@ class Session:
         """Let every cluster that names the node, by whatever name, use it, if its link is introduced."""
         link = next((link for link in self._links if self.dispatcher.links.get(node) is link), None)
         if link is not None:
-            link.quicken(self._heartbeat(node))
+            link.quicken(self._heartbeat(node), self._pulse(node))
             for dialer in self._dialers_of(node):
                 dialer.introduced(node)
             for cluster in self._users_of(node):
@@ -242,8 +234,11 @@ class Session:
         return sorted({user for dialer in self._dialers_of(node) for user in dialer.users})
 
     def _heartbeat(self, node: bytes) -> float:
+        return min(DEFAULT_HEARTBEAT, self._pulse(node) or DEFAULT_HEARTBEAT)
+
+    def _pulse(self, node: bytes) -> float:
         pulses = [self._enrolled[user].pulse_interval for user in self._users_of(node)]
-        return min([DEFAULT_HEARTBEAT, *(pulse for pulse in pulses if pulse is not None)])
+        return min([pulse for pulse in pulses if pulse is not None], default=0.0)
 
     def _dial_failed(self, dialer: Dialer, error: Exception) -> None:
         if isinstance(error, (AuthError, VersionError)):
@@ -280,15 +275,16 @@ class Session:
                 dialer.link_ended()
 
     # What the dispatcher asks (`dispytw.scheduler.dispatcher.Customer`).
-    def computation(self, cluster: bytes) -> Computation:
+    def computation(self, cluster: bytes, node: bytes) -> Computation:
         """See Customer."""
-        return self._still(cluster).computation
+        enrolled = self._still(cluster)
+        return enrolled.variants.get(node, enrolled.computation)
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
         """See Customer."""
         return self._still(cluster).files[digest]
 
-    def _still(self, cluster: bytes) -> _Enrolled:
+    def _still(self, cluster: bytes) -> Enrolled:
         if cluster not in self._enrolled:
             raise RefusedError("its cluster was closed meanwhile")
         return self._enrolled[cluster]
@@ -341,11 +337,14 @@ class Session:
         waiting = [kept for each in self._enrolled.values() if (kept := each.end.kept()) is not None]
         return DeferredList(waiting) if waiting else None
 
-    def tell(self, order: TellAway | TellBack | TellRejected | TellHeld) -> None:
+    def tell(self, order: TellAway | TellBack | TellRejected | TellHeld | TellReady | TellClosed) -> None:
         """See Customer."""
+        if isinstance(order, (TellReady, TellClosed)):
+            return self._show(order)
         where = f"node {self._addresses[order.node]} ({self.dispatcher.facts[order.node].name})"
         if isinstance(order, TellRejected):
             self._say_once(order.cluster, order.node, rejection(where, order.text))
+            self._show(TellClosed(order.cluster, order.node, order.text, is_over=True))
         elif isinstance(order, TellHeld):
             self._say_once(order.cluster, order.node, f"{where} is {order.text}; it will be used when it is free")
         elif isinstance(order, TellBack):

@@ -8,8 +8,7 @@ from typing import Any
 
 import attrs
 
-from dispytw.client.nodes import LOCAL, NODE_PORT, Address, NodeAllocate, parse_address
-from dispytw.client.session import Target
+from dispytw.client.nodes import LOCAL, NODE_PORT, Address, Choices, NodeAllocate, Target, parse_address
 from dispytw.wire.certificates import Certificate
 from dispytw.wire.credentials import credential_from, read_secret_file, secret_credential
 
@@ -23,12 +22,12 @@ class Targets:
     """What a cluster dials.
 
     :param targets: addresses with credentials.
-    :param choices: which entry decides about the node at an address.
+    :param choices: which entries decide about the node at an address.
     :param note: a line about what ``'*'`` was taken to mean, or empty.
     """
 
     targets: tuple[Target, ...]
-    choices: dict[Address, NodeAllocate]
+    choices: Choices
     note: str = ""
 
 
@@ -49,7 +48,11 @@ def find_targets(
     run_node = parse_address(environ[RUN_NODE], NODE_PORT) if RUN_NODE in environ else None
     found: dict[Target, NodeAllocate] = {}
     note = ""
+    wild = [entry for entry in entries if "*" in entry.host]
     for entry in entries:
+        if entry in wild and entry.host != "*":
+            note = note or f"{entry.host!r} selects among the nodes that are found, and dials none; name one in nodes=[…]"
+            continue
         private = entry.host == LOCAL
         if private:
             address, credential = start_private_node()
@@ -57,11 +60,11 @@ def find_targets(
             address, credential = run_node, None
         else:
             host = "127.0.0.1" if entry.host == "*" else entry.host
-            address, credential = Address(host, entry.port or node_port), None
+            address, credential = parse_address(host, entry.port or node_port), None
             if entry.host == "*":
                 note = f"'*' means {address} until discovery is built; name other nodes in nodes=[…]"
         if address == run_node:
             credential, private = secret_credential(read_secret_file(environ[RUN_SECRET_FILE])), True
         credential = credential or credential_from(secret, environ=environ, certificate=certificate)
         found.setdefault(Target(address, credential, private), entry)
-    return Targets(tuple(found), {target.address: entry for target, entry in found.items()}, note)
+    return Targets(tuple(found), Choices({target.address: entry for target, entry in found.items()}, wild), note)

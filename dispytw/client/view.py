@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from dispytw.client.job import DispyJob
 from dispytw.client.keeping import Keeping, NoFile
-from dispytw.client.nodes import Address, DispyNode, NodeAllocate
+from dispytw.client.nodes import Address, DispyNode
+from dispytw.client.nodeview import NodeView, Status
+from dispytw.client.placing import Placing
 from dispytw.client.remains import Place
-from dispytw.values import CANCELLED, Attempt, NodeFacts, Outcome
+from dispytw.values import CANCELLED, Attempt, Outcome
 from dispytw.wire.records import outcome_bodies
 
 log = Logger()
@@ -23,50 +24,46 @@ log = Logger()
 class Threads(Protocol):
     """The threads that a view needs."""
 
-    def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
+    def call_back(self, function: Callable[..., Any], job: Any, then: Callable[[], Any]) -> None:
         """Call a user's callback on the callback thread."""
 
-    def allocate(self, function: Callable[[], int]) -> Deferred[int]:
+    def allocate(self, function: Callable[[], Any]) -> Deferred[Any]:
         """Call a user's NodeAllocate.allocate on its own thread."""
 
     def in_callback(self) -> bool:
         """Whether the caller is the callback thread."""
 
 
-class View:
+class View(NodeView):
     """One cluster as its user sees it.
 
-    :param cluster: handed to NodeAllocate.allocate.
     :param callback: called with each job that has ended, or None.
-    :param choices: which NodeAllocate decides about a node dialled at an address.
+    :param placing: asks how nodes are to be used.
     :param say: tells the user.
     :param file: where it is written down what must outlive this process.
+    :param status: cluster_status, called with each change of a job or a node, or None.
     :ivar jobs: how many jobs it has had.
     :ivar unread: jobs that have ended and were not delivered.
     """
 
     def __init__(
         self,
-        cluster: Any,
         callback: Callable[[DispyJob], Any] | None,
-        choices: dict[Address, NodeAllocate],
+        placing: Placing,
         threads: Threads,
         say: Callable[[str], None],
         file: Keeping | None = None,
+        status: Status | None = None,
     ) -> None:
+        super().__init__(placing, threads, status)
         self.say = say
         self.file: Keeping = file or NoFile()
-        self.nodes: dict[bytes, DispyNode] = {}
         self.began = time.time()
-        self._cluster = cluster
         self._callback = callback
-        self._choices = choices
-        self._threads = threads
-        self._changed = threading.Condition()
+        self._threads: Threads = threads
         self.jobs = 0
         self._running: dict[DispyJob, DispyNode] = {}
         self._unfinished = 0
-        self._uncalled = 0
         self._left = False
         self.unread = 0
 
@@ -111,27 +108,6 @@ class View:
         self.file.delivered(job._uid)
 
     # The reactor thread (`dispytw.client.session.ClusterEnd`).
-    def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
-        """See ClusterEnd."""
-        shown = DispyNode(address.host, node.name, node.cpus, address.port)
-        self.nodes[node.uid] = shown
-        choice = self._choices.get(address.named or address) or NodeAllocate(address.host)
-
-        def allocated(cpus: Any) -> int:
-            if not isinstance(cpus, int):
-                raise TypeError(f"it returned {cpus!r}, not a number of CPUs")
-            shown.cpus = max(0, min(cpus, node.cpus))
-            return cpus
-
-        def ask() -> int:
-            return choice.allocate(
-                self._cluster, address.host, node.name, node.cpus, avail_info=shown.avail_info, platform=node.platform
-            )
-
-        if type(choice).allocate is NodeAllocate.allocate:
-            return succeed(ask()).addCallback(allocated)
-        return self._threads.allocate(ask).addCallback(allocated)
-
     def job_running(self, job: DispyJob, node: bytes, address: Address, started: float) -> None:
         """See ClusterEnd."""
         shown = self.nodes[node]
@@ -140,6 +116,7 @@ class View:
         shown.busy += 1
         shown.update_time = time.time()
         job._running(address.host, started)
+        self._tell_running(job, shown)
 
     def job_retried(
         self, job: DispyJob, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float
@@ -168,19 +145,23 @@ class View:
         attempts: int = 0,
     ) -> None:
         """See ClusterEnd."""
+        shown = self.nodes[node] if node is not None else None
+        if shown is not None and outcome.started is not None and self._running.get(job) is not shown:
+            self._tell_running(job, shown)  # it was too short to be shown
         self._leaves(job)
         self.file.ended(job._uid, node, outcome)
-        if node is not None:
-            self._count(self.nodes[node], outcome, sent)
+        if shown is not None:
+            self._count(shown, outcome, sent)
         with self._changed:
             self.unread += 1
         job._settled(outcome, address.host if address is not None else None, attempts)
         with self._changed:
             self._unfinished -= 1
-            self._uncalled += self._callback is not None
+            self._uncalled += (self._callback is not None) + self._statuses
             self._changed.notify_all()
         if self._callback is not None:
             self._threads.call_back(self._callback, job, lambda: self._called(job))
+        self._tell_status(outcome.status, shown, job, counted=True)
 
     def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, DispyJob]]) -> bool:
         """See ClusterEnd."""

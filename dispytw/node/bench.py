@@ -131,6 +131,11 @@ class Bench(Tenancy):
         """Slots in use."""
         return sum(placed.outcome is None for placed in self._placed.values())
 
+    def running(self, client: bytes, computation: bytes) -> list[Attempt]:
+        """The client's attempts of a computation that have begun and not ended."""
+        mine = ((attempt, placed) for attempt, placed in self._placed.items() if placed.client == client)
+        return [attempt for attempt, placed in mine if placed.computation == computation and placed.word == RUNNING]
+
     def started(self, attempt: Attempt, wall: float) -> list[Order]:
         """A job's body has begun."""
         placed = self._placed.get(attempt)

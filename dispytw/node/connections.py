@@ -10,8 +10,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from dispytw.errors import VersionError, WireError
+from dispytw.node.availability import Pulse
 from dispytw.node.steward import Steward
-from dispytw.values import Attempt, Body, NodeFacts, Outcome
+from dispytw.values import Attempt, Availability, Body, NodeFacts, Outcome
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.clock import Waker
@@ -20,6 +21,7 @@ from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
     attempts_with,
+    availability_record,
     beliefs_from,
     body_from,
     computation_from,
@@ -37,6 +39,7 @@ class ConnectionFromScheduler(StreamingLink):
 
     :param client: its uid, as the greeting proved it.
     :param facts: what this node says of itself.
+    :param availability: how busy this machine is now.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class ConnectionFromScheduler(StreamingLink):
         sinks: Sinks,
         clock: Waker,
         now: Callable[[], float],
+        availability: Callable[[], Availability | None] = lambda: None,
     ) -> None:
         super().__init__(now=now)
         self.client = client
@@ -57,6 +61,8 @@ class ConnectionFromScheduler(StreamingLink):
         self._clock = clock
         self._now = now
         self._heartbeats: Heartbeats | None = None
+        self._availability = availability
+        self._pulse: Pulse | None = None
 
     # The link's life.
     def link_opened(self) -> None:
@@ -67,6 +73,7 @@ class ConnectionFromScheduler(StreamingLink):
         """The link is gone."""
         if self._heartbeats is not None:
             self._heartbeats.stop()
+        self._feel_pulse(0.0)
         self.streams.link_lost(reason)
         self._steward.detached(self.client, self)
 
@@ -85,13 +92,14 @@ class ConnectionFromScheduler(StreamingLink):
 
     # What the scheduler asks.
     @ask.Introduce.responder
-    def introduce(self, version: str, python: list[int], name: str, heartbeat: float) -> Deferred[dict[str, Any]]:
+    def introduce(self, version: str, python: list[int], name: str, heartbeat: float, pulse: float) -> Deferred[dict[str, Any]]:
         if _major(version) != _major(self._facts.version):
             error = VersionError(f"this node runs dispytw {self._facts.version}, the client {version}: install the same on both")
             log.warn("refused {name} at {host}: {error}", name=name, host=self.peer_host, error=error)
             raise error
         first = self._heartbeats is None
         self._beat(min(max(heartbeat, 0.05), 600.0))
+        self._feel_pulse(pulse)
         attached = self._steward.attached(self.client, name, self) if first else succeed(None)
         return attached.addCallbacks(lambda _: self._said_of_us(), self._unreadable)
 
@@ -111,7 +119,17 @@ class ConnectionFromScheduler(StreamingLink):
             "version": facts.version,
             "pid": facts.pid,
             "holder": self._steward.bench.holder_name(),
+            "available": availability_record(self._availability()),
         }
+
+    def _feel_pulse(self, interval: float) -> None:
+        """Tell how busy this machine is at this interval from now on; 0 for never."""
+        if self._pulse is not None:
+            self._pulse.stop()
+        self._pulse = Pulse(self._clock, max(interval, 0.05), self._tell_available) if interval > 0 else None
+
+    def _tell_available(self) -> None:
+        self.tell(tell.NodeAvailable, available=availability_record(self._availability()))
 
     def _beat(self, interval: float) -> None:
         if self._heartbeats is not None:
@@ -149,6 +167,11 @@ class ConnectionFromScheduler(StreamingLink):
         taken = attempts_with(jobs, lambda body: body_from(body, self.streams.take))
         refused = self._steward.run_jobs(self.client, computation, generation, taken, timeouts_from(jobs))
         return {"refused": [[attempt.job, attempt.number, reason] for attempt, reason in refused]}
+
+    @ask.ListJobs.responder
+    def list_jobs(self, computation: bytes) -> dict[str, Any]:
+        running = self._steward.bench.running(self.client, computation)
+        return {"attempts": [[attempt.job, attempt.number] for attempt in running]}
 
     @ask.CancelJobs.responder
     def cancel_jobs(self, attempts: list[Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Processes that carry a computation's mark, and how a node ends those that nobody owns any more.
 
-A supervisor is started with ``DISPYTW_COMPUTATION=<uid>`` in its environment, and whatever it starts inherits that. Its uid is written to a
-record in the run directory *before* it is started, its pid and start time after, so a daemon that is killed at any moment leaves
-enough for the next one to find everything. A pid alone is never trusted: the start time tells whether it is still the same process.
+A supervisor is started with ``DISPYTW_COMPUTATION=<mark>`` in its environment, and whatever it starts inherits that. The mark begins with
+the computation's uid; what follows tells this launch apart, as another node on the same machine may run the same computation. It is
+written to a record in the run directory *before* the supervisor is started, its pid and start time after, so a daemon that is killed at
+any moment leaves enough for the next one to find everything. A pid alone is never trusted: the start time tells whether it is still the
+same process.
 """
 
 from __future__ import annotations
@@ -29,19 +31,19 @@ _HAS_PROC = sys.platform == "linux"
 class Record:
     """A supervisor, as the run directory remembers it.
 
-    :param computation: uid.
+    :param mark: what it carries.
     :param pid: 0 as long as it is about to be started.
     :param born: when the process started, in a unit of the platform's; only compared.
     """
 
-    computation: bytes
+    mark: bytes
     pid: int = 0
     born: str = ""
 
     def write(self, path: str) -> None:
         """Replace the file at ``path`` with this record."""
         with open(path + ".new", "w", encoding="ascii") as written:
-            written.write(f"{self.computation.hex()} {self.pid} {self.born}\n")
+            written.write(f"{self.mark.hex()} {self.pid} {self.born}\n")
         os.replace(path + ".new", path)
 
     @classmethod
@@ -81,19 +83,19 @@ def _environments() -> Iterator[tuple[int, bytes]]:
             continue  # gone, or another user's
 
 
-def carriers(computations: Collection[bytes]) -> list[int]:
-    """Process ids of all living processes that carry the mark of one of these computations, this process excepted."""
-    marks = [f"{MARK}={computation.hex()}\0".encode() for computation in computations]
+def carriers(marks: Collection[bytes]) -> list[int]:
+    """Process ids of all living processes that carry one of these marks, or one that begins like that; this process excepted."""
+    wanted = [f"{MARK}={mark.hex()}".encode() for mark in marks]
     found = []
     for pid, environment in _environments():
-        if pid != os.getpid() and any(mark in environment for mark in marks):
+        if pid != os.getpid() and any(mark in environment for mark in wanted):
             found.append(pid)
     return found
 
 
-def kill_carriers(computations: Collection[bytes]) -> int:
+def kill_carriers(marks: Collection[bytes]) -> int:
     """SIGKILL to every carrier; returns to how many. Ask again until it is 0: they do not die at once."""
-    found = carriers(computations)
+    found = carriers(marks)
     for pid in found:
         kill(pid)
     return len(found)
@@ -145,7 +147,7 @@ def _living(records: list[Record]) -> set[int]:
     if not records:
         return set()
     recorded = {record.pid for record in records if record.pid and record.born and born(record.pid) == record.born}
-    return recorded.union(carriers({record.computation for record in records}))
+    return recorded.union(carriers({record.mark for record in records}))
 
 
 def _empty(run_dir: str, spared: Collection[str]) -> None:

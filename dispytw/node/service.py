@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from dispytw.errors import StateDirError
 from dispytw.node.adoption import Orphan, find_orphans, find_remains
+from dispytw.node.availability import Gauge
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.hardening import hide_process
@@ -120,6 +121,7 @@ class NodeService(Service):
             pid=os.getpid(),
         )
         self._workspace = Workspace(state)
+        self._gauge = Gauge(state.path)
         self._journal = Journal(state.journal, self._reactor.callFromThread, config.survives_power_loss)
         self._keeper = Keeper(self._journal, self._reactor, self._workspace.has_room, config.retention)
         bench = Bench(self._facts, config.zombie_interval)
@@ -165,7 +167,7 @@ class NodeService(Service):
 
     def _build_link(self, peer: Peer) -> ConnectionFromScheduler:
         link = ConnectionFromScheduler(
-            peer.uid, self._steward, self._facts, self._workspace.sinks(), self._reactor, time.monotonic
+            peer.uid, self._steward, self._facts, self._workspace.sinks(), self._reactor, time.monotonic, self._gauge.read
         )
         self._links.add(link)
         link.closed.addCallback(lambda _: self._links.discard(link))

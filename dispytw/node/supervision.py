@@ -5,7 +5,7 @@
 
 Every stage but *serving* and *closing* has a time limit; a death, a kill or a refused setup leads from anywhere to *sweeping*. *Gone* is
 reached once: the process has been reaped (of an adopted one, which is no child of ours, it is seen that it does not live any more), the
-connection has been read to its end, and no process carries the computation's mark.
+connection has been read to its end, and no process carries its mark.
 """
 
 from __future__ import annotations
@@ -92,6 +92,7 @@ class SupervisorLife:
     _told: bool = False
     _limit: Any = None
     _born: str = ""
+    _mark: bytes = b""
     _log = Logger()
 
     @property
@@ -109,16 +110,17 @@ class SupervisorLife:
         self._allow(START_LIMIT, f"its supervisor did not start within {START_LIMIT:g} s")
         try:
             self.papers.write(self.left + PAPERS)
-            Record(self.uid).write(self.base + ".pid")
-            self.pid = spawn(self.reactor, self, self.command, self.base, self.uid)
-            Record(self.uid, self.pid, born(self.pid)).write(self.base + ".pid")
+            self._mark = self.uid + os.urandom(8)
+            Record(self._mark).write(self.base + ".pid")
+            self.pid = spawn(self.reactor, self, self.command, self.base, self._mark)
+            Record(self._mark, self.pid, born(self.pid)).write(self.base + ".pid")
         except OSError as error:
             self.reactor.callLater(0, self.process_exited, f"could not be started: {error}")
 
     def adopt(self, orphan: Orphan) -> None:
         """Take over one that lives; it is no child of ours. What it may have said meanwhile is told a little later."""
         assert orphan.standing is not None
-        self.pid, self._born = orphan.record.pid, orphan.record.born
+        self.pid, self._born, self._mark = orphan.record.pid, orphan.record.born, orphan.record.mark
         self._answered, self._asked_to_end = True, orphan.standing.closing
         take_over(self.reactor, orphan.connection, self, orphan.decoder)
         self.reactor.callLater(0, self._catch_up, orphan.later)
@@ -259,7 +261,7 @@ class SupervisorLife:
     def _sweep(self) -> None:
         if self._swept:
             return
-        if kill_carriers([self.uid]):
+        if self._mark and kill_carriers([self._mark]):
             self.reactor.callLater(_SWEEP_AGAIN, self._sweep)
             return
         self._swept = True

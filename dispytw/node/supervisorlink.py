@@ -51,10 +51,10 @@ class Supervision(Protocol):
         """The process has been reaped; ``how`` is empty if it ended with status 0."""
 
 
-def scrubbed(environment: Mapping[bytes, bytes], computation: bytes) -> dict[bytes, bytes]:
-    """A daemon's environment without what its jobs may not know, and with the computation's mark."""
+def scrubbed(environment: Mapping[bytes, bytes], mark: bytes) -> dict[bytes, bytes]:
+    """A daemon's environment without what its jobs may not know, and with the supervisor's mark."""
     kept = {name: value for name, value in environment.items() if not _is_confidential(name)}
-    kept[MARK.encode()] = computation.hex().encode()
+    kept[MARK.encode()] = mark.hex().encode()
     return kept
 
 
@@ -64,7 +64,7 @@ def _is_confidential(name: bytes) -> bool:
     )
 
 
-def spawn(reactor: Any, supervision: Supervision, command: Sequence[str], base: str, computation: bytes) -> int:
+def spawn(reactor: Any, supervision: Supervision, command: Sequence[str], base: str, mark: bytes) -> int:
     """Execute a supervisor that will listen on ``base``.sock and writes to ``base``.log; returns its process id.
 
     It starts in the directory of the dispytw package, so that it finds the same one as this process.
@@ -76,7 +76,7 @@ def spawn(reactor: Any, supervision: Supervision, command: Sequence[str], base: 
             _SupervisorProcess(supervision),
             command[0],
             [*command, base + ".sock", str(_NOTICE)],
-            env=scrubbed(os.environb, computation),
+            env=scrubbed(os.environb, mark),
             path=_PACKAGE_PARENT,
             childFDs={0: nothing.fileno(), 1: log.fileno(), 2: log.fileno(), _NOTICE: "r"},
         )

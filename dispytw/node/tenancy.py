@@ -13,7 +13,7 @@ import attrs
 from dispytw.errors import NodeHeldError, RefusedError
 from dispytw.node.orders import BringBack, End, Launch, Order, Reassign, Remove, TellFailed, TellFreed, TellReady
 from dispytw.values import Attempt, Computation, NodeFacts, Outcome
-from dispytw.wire.records import HANDED
+from dispytw.wire.records import HANDED, STILL_ENDING
 
 
 class Stage(enum.Enum):
@@ -131,7 +131,7 @@ class Tenancy:
         opened = self._opened.setdefault(computation.uid, Opened(computation, client))
         if opened.stage is Stage.CLOSING:
             self._waiting[client] = None
-            raise NodeHeldError("still ending what it ran here before")
+            raise NodeHeldError(STILL_ENDING)
         if opened.stage is Stage.READY:
             return [TellReady(client, computation.uid, opened.generation)]
         if opened.stage is Stage.FAILED:

@@ -24,6 +24,7 @@ from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
     attempts_with,
+    availability_from,
     body_weight,
     computation_record,
     limits_record,
@@ -44,11 +45,13 @@ class Introduction:
     :param version: dispytw's version.
     :param name: who this is, for people at the node: ``user@host (pid 123)``.
     :param heartbeat: seconds between two signs of life.
+    :param pulse: seconds after which the node is to tell, again and again, how busy it is; 0 for never.
     """
 
     version: str
     name: str
     heartbeat: float
+    pulse: float = 0.0
 
     @property
     def python(self) -> list[int]:
@@ -106,12 +109,16 @@ class ConnectionFromNode(StreamingLink):
         if self._heartbeats is not None:
             self._heartbeats.stop()
         self._heartbeats = Heartbeats(self._clock, self._now, self, me.heartbeat)
-        return self.ask(ask.Introduce, version=me.version, python=me.python, name=me.name, heartbeat=me.heartbeat)
+        return self.ask(
+            ask.Introduce, version=me.version, python=me.python, name=me.name, heartbeat=me.heartbeat, pulse=me.pulse
+        )
 
-    def quicken(self, heartbeat: float) -> None:
-        """A cluster wants signs of life more often than was agreed."""
-        if self._introduced and heartbeat < self._introduction.heartbeat:
-            self._introduction = attrs.evolve(self._introduction, heartbeat=heartbeat)
+    def quicken(self, heartbeat: float, pulse: float = 0.0) -> None:
+        """A cluster wants signs of life, or words about how busy the node is, more often than was agreed."""
+        me = self._introduction
+        more = heartbeat < me.heartbeat or (pulse and not 0.0 < me.pulse <= pulse)
+        if self._introduced and more:
+            self._introduction = attrs.evolve(me, heartbeat=min(heartbeat, me.heartbeat), pulse=pulse or me.pulse)
             self._introduce().addErrback(lambda failure: self._dispatcher.unexpected(failure, self))
 
     def _introduced_to(self, answer: dict[str, Any]) -> None:
@@ -124,6 +131,7 @@ class ConnectionFromNode(StreamingLink):
             python=minor_from(answer["python"]) or (0, 0),
             version=answer["version"],
             pid=answer["pid"],
+            available=availability_from(answer["available"]),
         )
         self._introduced = True
         self._dispatcher.joined(self, facts)
@@ -213,6 +221,11 @@ class ConnectionFromNode(StreamingLink):
         asked = self.ask(ask.TakeOver, computation=computation, token=token)
         return asked.addCallback(lambda answer: bool(answer["known"]))
 
+    def list_jobs(self, computation: bytes) -> Deferred[list[Attempt]]:
+        """The attempts of a computation that have begun on the node, as the node sees it, and not ended."""
+        asked = self.ask(ask.ListJobs, computation=computation)
+        return asked.addCallback(lambda answer: [attempt_from(record) for record in answer["attempts"]])
+
     def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
         records = [[attempt.job, attempt.number] for attempt in attempts]
@@ -252,6 +265,11 @@ class ConnectionFromNode(StreamingLink):
     @tell.NodeFreed.responder
     def node_freed(self) -> dict[str, Any]:
         self._dispatcher.freed(self.uid)
+        return {}
+
+    @tell.NodeAvailable.responder
+    def node_available(self, available: list[Any]) -> dict[str, Any]:
+        self._dispatcher.available(self.uid, availability_from(available))
         return {}
 
     @tell.Heartbeat.responder

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import attrs
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
@@ -18,7 +19,7 @@ from twisted.logger import Logger
 from dispytw.errors import NodeHeldError, RefusedError, StreamError, WireError
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
-from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, NodeFacts, Outcome
+from dispytw.values import INLINE_LIMIT, Attempt, Availability, Body, Computation, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 
 log = Logger()
@@ -70,8 +71,8 @@ class NodeLink(Protocol):
 class Customer(Protocol):
     """For whom the dispatcher works: the client's session, or the shared scheduler."""
 
-    def computation(self, cluster: bytes) -> Computation:
-        """The computation of a cluster."""
+    def computation(self, cluster: bytes, node: bytes) -> Computation:
+        """The computation of a cluster, as a node is to have it."""
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
         """The content of one of its files."""
@@ -97,7 +98,10 @@ class Customer(Protocol):
     def kept(self) -> Deferred[Any] | None:
         """Fires when all that was settled so far would outlive this process; None when that is so."""
 
-    def tell(self, order: o.TellAway | o.TellBack | o.TellRejected | o.TellHeld) -> None:
+    def node_available(self, node: bytes, available: Availability | None) -> None:
+        """A node has told how busy it is."""
+
+    def tell(self, order: o.TellAway | o.TellBack | o.TellRejected | o.TellHeld | o.TellReady | o.TellClosed) -> None:
         """Say it to the user."""
 
 
@@ -171,6 +175,11 @@ class Dispatcher:
     def freed(self, node: bytes) -> None:
         """A node that was held is free."""
         self.do(self.ledger.freed(node))
+
+    def available(self, node: bytes, available: Availability | None) -> None:
+        """A node has told how busy it is."""
+        self.facts[node] = attrs.evolve(self.facts[node], available=available)
+        self._customer.node_available(node, available)
 
     # Carrying out.
     def do(self, orders: Iterable[o.Order]) -> None:
@@ -320,7 +329,7 @@ class Dispatcher:
     async def _prepared(self, link: NodeLink, order: o.Prepare) -> None:
         try:
             for _ in range(_MOST_ROUNDS):
-                missing = await link.open_computation(self._customer.computation(order.cluster))
+                missing = await link.open_computation(self._customer.computation(order.cluster, order.node))
                 if not missing or self._is_closed(order.cluster):
                     return
                 await _all(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
@@ -378,4 +387,6 @@ _CARRY_OUT: dict[type, Callable[[Dispatcher, Any], None]] = {
     o.TellBack: Dispatcher._tell,
     o.TellRejected: Dispatcher._tell,
     o.TellHeld: Dispatcher._tell,
+    o.TellReady: Dispatcher._tell,
+    o.TellClosed: Dispatcher._tell,
 }

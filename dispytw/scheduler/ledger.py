@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
-from dispytw.scheduler.attendance import Attendance
-from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, NodeEntry, PreparationState
+from dispytw.scheduler.entries import ClusterEntry, JobEntry, JobState, NodeEntry, PreparationState, waits
 from dispytw.scheduler.orders import Assign, Order, Recall, Release, Settle, ShowRetry, ShowRunning, Withdraw
+from dispytw.scheduler.placement import Placement
+from dispytw.scheduler.policy import Queue, Rank
 from dispytw.values import CANCELLED, PLAIN, TERMINATED, Attempt, JobOptions, Outcome
 
 #: Reason of a refusal that says the node is full, whatever the ledger believed.
@@ -34,8 +35,8 @@ NEVER_SENT = "never sent"
 NOT_AGAIN = "not sent again"
 
 
-class Ledger(Attendance):
-    """The scheduler's state: clusters, jobs, and (inherited) the nodes and who is there."""
+class Ledger(Placement):
+    """The scheduler's state: clusters, jobs, and (inherited) the nodes, who is there, and what users want of each."""
 
     def cluster_opened(self, cluster: bytes, reentrant: bool = False, pulse_interval: float | None = None) -> list[Order]:
         """A cluster exists.
@@ -51,21 +52,29 @@ class Ledger(Attendance):
         if cluster not in self.clusters:
             return []
         orders = self.given_up(cluster, "its cluster was closed")
+        for node in self.nodes.values():
+            if cluster in node.preparations:
+                orders.extend(self._no_more(node, cluster, "its cluster was closed"))
         del self.clusters[cluster]
         for node in self.nodes.values():
             if node.preparations.pop(cluster, None) is not None and node.live:
                 orders.append(Release(node.uid, cluster))
         return orders
 
-    def submitted(self, cluster: bytes, job: bytes, options: JobOptions = PLAIN) -> list[Order]:
-        """A job was submitted. Saying it twice changes nothing."""
+    def submitted(self, cluster: bytes, job: bytes, options: JobOptions = PLAIN, node: bytes | None = None) -> list[Order]:
+        """A job was submitted. Saying it twice changes nothing.
+
+        :param node: the node that it is for; None for whichever has room first. It waits for its turn there by its age, like others.
+        """
         if job in self.jobs:
             return []
         mine = self.clusters[cluster]
-        entry = JobEntry(job, cluster, self._next_sequence(), options=options)
+        entry = JobEntry(job, cluster, self._next_sequence(), options=options, pinned=node)
         self.jobs[job] = mine.jobs[job] = entry
-        mine.queue.push(entry.sequence, entry, options.priority)
-        return self._dispatched()
+        if node is None:
+            mine.queue.push(entry.sequence, entry, options.priority)
+            return self._dispatched()
+        return self._pinned(entry, node) + self._dispatched()
 
     def started(self, node: bytes, attempt: Attempt, wall: float) -> list[Order]:
         """A node has begun an attempt."""
@@ -195,10 +204,11 @@ class Ledger(Attendance):
 
     def _settle(self, job: JobEntry, outcome: Outcome, node: bytes | None) -> Settle:
         del self.jobs[job.uid]
+        job.sequence = -1
+        self._off_queue(job)
         cluster = self.clusters.get(job.cluster)
         if cluster is not None:
             cluster.jobs.pop(job.uid, None)
-        job.sequence = -1
         return Settle(job.uid, outcome, node, job.begun)
 
     def _never_started(self, job: JobEntry) -> list[Order]:
@@ -206,15 +216,17 @@ class Ledger(Attendance):
         self._off_node(job)
         if job.cancelled:
             return [self._settle(job, Outcome(CANCELLED, reason="cancelled before it started"), node)]
-        self._requeue(job)
-        return []
+        return self._requeue(job)
 
-    def _requeue(self, job: JobEntry) -> None:
+    def _requeue(self, job: JobEntry) -> list[Order]:
+        if job.pinned is not None:
+            return self._pinned(job, job.pinned, anew=False)
         job.state = JobState.QUEUED
         self.clusters[job.cluster].queue.push(job.sequence, job, job.options.priority)
+        return []
 
     def _dispatched(self) -> list[Order]:
-        orders: list[Order] = []
+        orders = self._departures()
         while True:
             heads = self._heads()
             choice = self._choice(heads)
@@ -226,18 +238,37 @@ class Ledger(Attendance):
         """The clusters that have jobs waiting: that of the highest priority first, among equals that of the oldest job."""
         heads = []
         for cluster in self.clusters.values():
-            head = cluster.queue.head(_waits)
+            head = cluster.queue.head(waits)
             if head is not None:
                 heads.append((head[0], cluster))
         return [cluster for _, cluster in sorted(heads, key=lambda pair: pair[0])]
 
-    def _choice(self, heads: list[ClusterEntry]) -> tuple[ClusterEntry, bytes] | None:
-        """The oldest job that has a node with room, as its cluster and that node; jobs are parked for one cluster at a time only."""
+    def _choice(self, heads: list[ClusterEntry]) -> tuple[ClusterEntry, bytes, Queue[JobEntry]] | None:
+        """The first job that has a node with room: its cluster, that node, its queue; jobs are parked for one cluster at a time only."""
+        pinned = self._oldest_pinned(heads)
         for cluster in heads:
+            if pinned is not None and pinned[0] < cluster.queue.first:
+                break
             node = self._best(cluster, parks=len(heads) == 1)
             if node is not None:
-                return cluster, node
-        return None
+                return cluster, node, cluster.queue
+        return None if pinned is None else pinned[1:]
+
+    def _oldest_pinned(self, heads: list[ClusterEntry]) -> tuple[Rank, ClusterEntry, bytes, Queue[JobEntry]] | None:
+        """Of the jobs that are for a node alone which has room, the first, with its rank."""
+        found = None
+        for cluster in self.clusters.values():
+            if not cluster.pinning:
+                continue
+            parks = not heads or heads == [cluster]
+            node = cluster.pinning.best(lambda uid, version: self._stands(cluster.uid, uid, version, parks, pinned=True))  # noqa: B023
+            if node is not None:
+                queue = self.nodes[node].preparations[cluster.uid].queue
+                head = queue.head(waits)
+                assert head is not None
+                if found is None or head[0] < found[0]:
+                    found = (head[0], cluster, node, queue)
+        return found
 
     def _best(self, cluster: ClusterEntry, parks: bool) -> bytes | None:
         return cluster.candidates.best(lambda uid, version: self._stands(cluster.uid, uid, version, parks))
@@ -258,11 +289,12 @@ class Ledger(Attendance):
     def _may_recall(node: NodeEntry, cluster: bytes) -> bool:
         """Whether the node is there, has the cluster's jobs only, and was not asked in vain since anything ended there."""
         preparation = node.preparations.get(cluster)
-        alone = preparation is not None and preparation.busy == len(node.jobs)
+        alone = preparation is not None and preparation.busy == len(node.jobs) and node.may_give_back
         return alone and node.live and not node.recalling and node.recalled != len(node.jobs)
 
-    def _assign(self, cluster: ClusterEntry, node_uid: bytes) -> Assign:
-        job = cluster.queue.pop()
+    def _assign(self, cluster: ClusterEntry, node_uid: bytes, queue: Queue[JobEntry]) -> Assign:
+        job = queue.pop()
+        self._off_queue(job)
         node = self.nodes[node_uid]
         job.state, job.node, job.incarnation = JobState.ASSIGNED, node_uid, node.incarnation
         job.number += 1
@@ -273,7 +305,3 @@ class Ledger(Attendance):
         assert preparation.state is PreparationState.READY
         self._changed(node)
         return Assign(node_uid, cluster.uid, preparation.generation, job.attempt, job.options.timeout)
-
-
-def _waits(job: JobEntry, sequence: int) -> bool:
-    return job.state is JobState.QUEUED and job.sequence == sequence

@@ -133,6 +133,24 @@ class TellHeld:
     text: str
 
 
+@attrs.frozen
+class TellReady:
+    """Tell the user that jobs of the cluster can run on the node: it was set up for them."""
+
+    cluster: bytes
+    node: bytes
+
+
+@attrs.frozen
+class TellClosed:
+    """Tell the user that no job of the cluster can run on the node any more, and why; unless it is over, until it is ready again."""
+
+    cluster: bytes
+    node: bytes
+    text: str
+    is_over: bool = False
+
+
 Order = Union[
     Allocate,
     Prepare,
@@ -148,4 +166,6 @@ Order = Union[
     TellBack,
     TellRejected,
     TellHeld,
+    TellReady,
+    TellClosed,
 ]

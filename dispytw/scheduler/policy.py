@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 J = TypeVar("J")
+#: What nodes are ordered by.
+L = TypeVar("L", float, tuple[int, int])
 
 #: A job's place among all that wait: its priority, negative, and its sequence number; the least is first.
 Rank = tuple[int, int]
@@ -36,6 +38,11 @@ class Queue(Generic[J]):
                 return (behind, sequence), job
             heapq.heappop(self._heap)
         return None
+
+    @property
+    def first(self) -> Rank:
+        """The rank of the head, as `head` gave it."""
+        return self._heap[0][:2]
 
     def pop(self) -> J:
         """Take the head, as `head` gave it."""
@@ -66,16 +73,16 @@ class Rests(Generic[J]):
         return self._heap[0][0] if self._heap else None
 
 
-class Candidates:
+class Candidates(Generic[L]):
     """Nodes that may take a job of one cluster, least loaded first, then in order of arrival.
 
     A node is offered again at each change, with a version that grows; an offer of an older version is void.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, bytes, int]] = []
+        self._heap: list[tuple[L, int, bytes, int]] = []
 
-    def offer(self, load: float, order: int, node: bytes, version: int) -> None:
+    def offer(self, load: L, order: int, node: bytes, version: int) -> None:
         """Say that the node has room, and how much of it is in use (0 to 1)."""
         heapq.heappush(self._heap, (load, order, node, version))
 
@@ -87,6 +94,9 @@ class Candidates:
                 return node
             heapq.heappop(self._heap)
         return None
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def thin(self, most: int, valid: Callable[[bytes, int], bool]) -> None:
         """Drop void offers when there are more than ``most`` in all."""

@@ -7,14 +7,15 @@ from twisted.protocols import amp
 from dispytw.errors import NodeHeldError, RefusedError, UnknownComputationError, VersionError, WireError
 from dispytw.wire.arguments import Records, Seconds, Text, Uid, Whole
 
-__all__ = ["CancelJobs", "CloseComputation", "Introduce", "OpenComputation", "RecallJobs", "Reconcile", "RunJobs", "TakeOver"]
+__all__ = ["CancelJobs", "CloseComputation", "Introduce", "ListJobs", "OpenComputation", "RecallJobs", "Reconcile", "RunJobs", "TakeOver"]
 
 
 class Introduce(amp.Command):
     """The scheduler's first words on a link: who it is and which versions it speaks.
 
     Answered with what the node is. `VersionError` says that the two cannot work together; the link is then closed.
-    ``heartbeat`` is how many seconds may pass between two signs of life, in both directions.
+    ``heartbeat`` is how many seconds may pass between two signs of life, in both directions; ``pulse`` how often, in seconds, the node is
+    to tell how busy it is (`NodeAvailable`), 0 for never. ``available`` is how busy it is now, empty where that cannot be told.
     """
 
     commandName = b"Introduce"
@@ -23,6 +24,7 @@ class Introduce(amp.Command):
         (b"python", Records()),
         (b"name", Text()),
         (b"heartbeat", Seconds()),
+        (b"pulse", Seconds()),
     ]
     response = [
         (b"incarnation", Whole()),
@@ -33,6 +35,7 @@ class Introduce(amp.Command):
         (b"version", Text()),
         (b"pid", Whole()),
         (b"holder", Text()),
+        (b"available", Records()),
     ]
     errors = {VersionError: b"VERSION", WireError: b"WIRE"}
 
@@ -105,6 +108,18 @@ class RecallJobs(amp.Command):
     commandName = b"RecallJobs"
     arguments = [(b"computation", Uid()), (b"most", Whole())]
     response = []
+    errors = {WireError: b"WIRE"}
+
+
+class ListJobs(amp.Command):
+    """The scheduler wants to know what runs here of a computation.
+
+    Answered with attempts, as [job, number], that have begun and not ended.
+    """
+
+    commandName = b"ListJobs"
+    arguments = [(b"computation", Uid())]
+    response = [(b"attempts", Records())]
     errors = {WireError: b"WIRE"}
 
 

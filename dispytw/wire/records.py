@@ -14,6 +14,7 @@ from dispytw.values import (
     TERMINATED,
     WORKER,
     Attempt,
+    Availability,
     Body,
     Computation,
     File,
@@ -33,6 +34,8 @@ WORDS = frozenset({ENDED, RUNNING, HANDED, NEVER_STARTED, UNKNOWN})
 
 #: The limit that a job's record may name.
 TIMEOUT = "timeout"
+#: Why a node that is the client's own has to be waited for: what it ran there under the same name is not over yet.
+STILL_ENDING = "still ending what it ran here before"
 
 #: Bytes of records after which a batch is sent and a new one begun.
 BATCH_BYTES = 512 * 1024
@@ -248,6 +251,24 @@ def computation_from(record: Any) -> Computation:
         isolation=isolation,
         max_jobs_per_worker=most_jobs,
     )
+
+
+def availability_record(available: Availability | None) -> list[Any]:
+    """How busy a machine is, as a list; empty when it is not known."""
+    return [] if available is None else [available.cpu, available.memory, available.disk, available.swap]
+
+
+def availability_from(record: Any) -> Availability | None:
+    """What such a list tells.
+
+    :raises WireError: for a record of another shape.
+    """
+    if record == []:
+        return None
+    _expect(isinstance(record, list) and len(record) == 4, "an availability of another shape")
+    cpu, memory, disk, swap = record
+    _expect(all(isinstance(each, (int, float)) and 0 <= each < 2**63 for each in record), "an availability that is none")
+    return Availability(float(cpu), int(memory), int(disk), float(swap))
 
 
 def minor_from(record: Any) -> tuple[int, int] | None:

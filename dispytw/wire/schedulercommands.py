@@ -7,7 +7,7 @@ from twisted.protocols import amp
 from dispytw.errors import WireError
 from dispytw.wire.arguments import Records, Text, Uid, Whole
 
-__all__ = ["ComputationFailed", "ComputationReady", "Heartbeat", "JobsEnded", "JobsGivenBack", "JobsStarted", "NodeFreed"]
+__all__ = ["ComputationFailed", "ComputationReady", "Heartbeat", "JobsEnded", "JobsGivenBack", "JobsStarted", "NodeAvailable", "NodeFreed"]
 
 
 class ComputationReady(amp.Command):
@@ -65,6 +65,16 @@ class NodeFreed(amp.Command):
     arguments = []
     response = []
     errors = {WireError: b"WIRE"}
+
+
+class NodeAvailable(amp.Command):
+    """How busy a node is, as `dispytw.wire.records` writes it; told as often as `Introduce` asked for. What comes late is of no use."""
+
+    commandName = b"NodeAvailable"
+    arguments = [(b"available", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}
+    requiresAnswer = False
 
 
 class Heartbeat(amp.Command):

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client import cluster as module
+from dispytw.client import nodemethods
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address
@@ -35,13 +36,19 @@ class Session:
         self.options: list[JobOptions] = []
         self.closed: list[bytes] = []
         self.given_up: list[tuple[bytes, str]] = []
+        self.pinned: list[bytes | None] = []
+        self.asked: list[tuple[Any, ...]] = []
+        self.answers: dict[str, Any] = {}
 
     def open_cluster(self, *arguments: Any, **options: Any) -> None:
         self.opened.append((arguments, options))
 
-    def submit(self, cluster: bytes, job: bytes, body: Any, handle: DispyJob, options: JobOptions) -> None:
+    def submit(
+        self, cluster: bytes, job: bytes, body: Any, handle: DispyJob, options: JobOptions, node: bytes | None = None
+    ) -> None:
         assert cluster not in self.closed, "a closed cluster has got a job, which will never end"
         self.options.append(options)
+        self.pinned.append(node)
         self.submitted.append((cluster, job, body, handle))
 
     def cancel(self, job: bytes) -> bool:
@@ -55,6 +62,15 @@ class Session:
     def close_cluster(self, cluster: bytes) -> Any:
         self.closed.append(cluster)
         return succeed(None)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """Anything else that clusters ask about nodes."""
+
+        def asked(*arguments: Any) -> Any:
+            self.asked.append((name, *arguments))
+            return self.answers.get(name)
+
+        return asked
 
     def end(self, job: DispyJob, status: int = FINISHED) -> None:
         """A job ends."""
@@ -111,8 +127,8 @@ class ClusterTestCase(SynchronousTestCase):
         self.engine = Engine()
         self.session = self.engine.session
         private = Address("127.0.0.1", 40002), "credential"
-        for name, replacement in (("engine", lambda: self.engine), ("private_node", lambda: private)):
-            patch = mock.patch.object(module, name, replacement)
+        for place, name, replacement in ((module, "engine", lambda: self.engine), (nodemethods, "private_node", lambda: private)):
+            patch = mock.patch.object(place, name, replacement)
             patch.start()
             self.addCleanup(patch.stop)
         self.addCleanup(logging.getLogger("dispytw").setLevel, logging.getLogger("dispytw").level)

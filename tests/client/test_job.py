@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from dispytw.client.job import DispyJob
-from dispytw.client.nodes import Address
+from dispytw.client.nodes import Address, Choices
+from dispytw.client.placing import Placing
 from dispytw.client.session import Introduction, Session, Target
 from dispytw.client.view import View
 from dispytw.errors import PayloadError, ReactorThreadError, ResultError
@@ -346,7 +347,7 @@ class Memory(unittest.TestCase):
         clock, owner = Clock(), Owner()
         hear: Any = self.fail
         session = Session(b"c" * 16, lambda *_: Deferred(), Introduction("1", "me", 5.0), MemorySinks(), clock, clock.seconds)
-        view = View(owner, hear, {}, _NoThreads(), hear)
+        view = View(hear, Placing(owner, Choices(), _NoThreads()), _NoThreads(), hear)
         target = Target(Address("10.0.0.7", 51348), None)
         session.open_cluster(Computation(cluster, "compute", File(".bundle", bytes(32), 0)), {}, view, [target])
 

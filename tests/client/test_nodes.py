@@ -8,7 +8,15 @@ import unittest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dispytw.client.nodes import Address, DispyNode, DispyNodeAvailInfo, NodeAllocate, node_entries, parse_address
+from dispytw.client.nodes import (
+    Address,
+    Choices,
+    DispyNode,
+    DispyNodeAvailInfo,
+    NodeAllocate,
+    node_entries,
+    parse_address,
+)
 
 PORTS = st.integers(1, 65535)
 HOSTS = st.one_of(
@@ -64,7 +72,7 @@ class Allocating(unittest.TestCase):
 
     def test_signature(self) -> None:
         """Parameters and defaults are the manual's."""
-        self.assertEqual("(host, port=None, cpus=0)", _names(inspect.signature(NodeAllocate)))
+        self.assertEqual("(host, port=None, cpus=0, depends=(), setup_args=())", _names(inspect.signature(NodeAllocate)))
         allocate = _names(inspect.signature(NodeAllocate("h").allocate))
         self.assertEqual("(cluster, ip_addr, name, cpus, avail_info=None, platform='')", allocate)
 
@@ -94,6 +102,8 @@ class Allocating(unittest.TestCase):
             ("cpus", ("h", None, 1.5)),
             ("cpus", ("h", None, "all")),
             ("cpus", ("h", None, True)),
+            ("depends", ("h", None, 0, "file.py")),
+            ("setup_args", ("h", None, 0, [], "text")),
         ):
             with self.assertRaisesRegex(TypeError, f"^NodeAllocate: {name} must be"):
                 NodeAllocate(*arguments)  # type: ignore[arg-type]
@@ -131,20 +141,92 @@ class Entries(unittest.TestCase):
         """A star and ``'local'`` have no port of their own."""
         self.assertEqual([("*", None, 0), ("local", None, 0)], self.entries(["*", "local"]))
 
-    def test_parts_of_addresses(self) -> None:
-        """A star within an address is not built yet, and says so, in a string as in a NodeAllocate."""
-        for node in ("192.168.3.*", NodeAllocate("192.168.3.*")):
-            with self.assertRaisesRegex(NotImplementedError, r"^nodes: '192\.168\.3\.\*': only a plain '\*'"):
-                node_entries([node], 7)
+    def test_tuples_and_dicts(self) -> None:
+        """Fields in dispy's order, or by name; a list within the list is as good as a tuple. What is left out has its default."""
+        for node in (("a", 9, 2), ["a", 9, 2], {"host": "a", "port": 9, "cpus": 2}, ("a:9", None, 2), {"host": "a:9", "cpus": 2}):
+            self.assertEqual([("a", 9, 2)], self.entries([node]), node)
+        self.assertEqual([("a", 7, 0), ("b", 7, 0), ("*", None, -1)], self.entries([("a",), {"host": "b", "port": None}, ("*", None, -1)]))
+        self.assertEqual([("a", 9, 0)], self.entries({"host": "a", "port": 9}))
+        for node in (("a", 9, 2, ["x.py"], (1,)), {"host": "a", "depends": ["x.py"], "setup_args": [1]}):
+            (entry,) = node_entries([node], 7)
+            self.assertEqual((["x.py"], (1,)), (entry.depends, entry.setup_args))
+
+    def test_shown_nodes(self) -> None:
+        """A DispyNode stands for its address."""
+        self.assertEqual([("10.0.0.7", 9, 0)], self.entries([DispyNode("10.0.0.7", "node7", 4, 9)]))
+        self.assertEqual([("10.0.0.7", 9, 0)], self.entries(DispyNode("10.0.0.7", "node7", 4, 9)))
+
+    def test_nothing_is_shared(self) -> None:
+        """What allocate adds to one object's dependencies is not in another's, nor in the list that was given."""
+        given = ["x.py"]
+        first, second = NodeAllocate("a", depends=given), NodeAllocate("a", depends=given)
+        first.depends.append("y.py")
+        NodeAllocate("b").depends.append("z.py")
+        self.assertEqual((["x.py"], ["x.py"], []), (given, second.depends, NodeAllocate("c").depends))
 
     def test_wrong_types(self) -> None:
-        """What names no node raises, naming it."""
-        for nodes, words in ((5, "not 5"), ([5], "5 must be a string"), (["a", ("b", 9)], r"\('b', 9\) must be")):
+        """What names no node raises, naming it, what came and what is wanted."""
+        unmade = NodeAllocate.__new__(NodeAllocate)
+        for nodes, words in (
+            (5, "each entry a string .*; not 5"),
+            (b"a", "not b'a'"),
+            ([5], "an entry must be a string .*; not 5"),
+            (["a", ("b", "9")], r"\('b', '9'\): port must be a number from 1 to 65535, not '9'"),
+            ([()], r"\(\) has 0 fields; wanted \(host, port"),
+            ([("a", 1, 2, [], (), 6)], "has 6 fields"),
+            ([(None, 5)], r"\(None, 5\): host must be"),
+            ([{"port": 5}], "names no host; its keys are"),
+            ([{"host": "a", "cpu": 5}], r"has no use for \['cpu'\]; its keys are"),
+            ([{"host": "a", "cpus": "5"}], "cpus must be a whole number, not '5'"),
+            ([unmade], "has no host: its __init__ must call NodeAllocate's"),
+        ):
             with self.assertRaisesRegex(TypeError, f"^nodes.*{words}"):
                 node_entries(nodes, 7)
         for nodes in ([], ""):
             with self.assertRaisesRegex(ValueError, "^nodes"):
                 node_entries(nodes, 7)
+
+
+class Deciding(unittest.TestCase):
+    """Which entries have a say about a node."""
+
+    def hosts(self, address: Address, *wild: str, port: int | None = None, **exact: int) -> list[str]:
+        """The hosts of those who decide about a node at this address."""
+        named = {Address(host, number): NodeAllocate(host) for host, number in exact.items()}
+        choices = Choices(named, [NodeAllocate(host, port) for host in wild])
+        return [entry.host for entry in choices.of(address)]
+
+    def test_the_one_that_names_it(self) -> None:
+        """Is asked first, then those that match it most closely."""
+        address = Address("10.0.0.7", 5, named=Address("node7", 5))
+        self.assertEqual(["node7", "10.0.0.*", "10.*", "*"], self.hosts(address, "*", "10.*", "10.0.0.*", "192.*", node7=5))
+
+    def test_patterns(self) -> None:
+        """Match the whole of an IP address, a star any characters in it, dots too; host names they do not match."""
+        for pattern, host, matches in (
+            ("10.0.0.*", "10.0.0.7", True),
+            ("10.*.7", "10.0.0.7", True),
+            ("10.0.0.1*", "10.0.0.15", True),
+            ("*0.0.1", "10.0.0.15", False),
+            ("10x0x0x*", "10.0.0.7", False),
+            ("node*", "10.0.0.7", False),
+        ):
+            found = self.hosts(Address(host, 5, named=Address("node7", 5)), pattern)
+            self.assertEqual([pattern if matches else host], found, pattern)
+
+    def test_ports(self) -> None:
+        """A pattern with a port matches nodes at that port only."""
+        self.assertEqual(["10.*"], self.hosts(Address("10.0.0.7", 5), "10.*", port=5))
+        self.assertEqual(["10.0.0.7"], self.hosts(Address("10.0.0.7", 6), "10.*", port=5))
+
+    def test_later_ones(self) -> None:
+        """One that is added replaces what named the address, and goes before patterns that match as much."""
+        choices = Choices({Address("a", 5): NodeAllocate("a", cpus=1)}, [NodeAllocate("*", cpus=2)])
+        choices.add(Address("a", 5), NodeAllocate("a", cpus=3))
+        choices.add_wild(NodeAllocate("*", cpus=4))
+        self.assertEqual([3, 4, 2], [entry.cpus for entry in choices.of(Address("a", 5))])
+        self.assertTrue(choices.matches(Address("b", 5)))
+        self.assertFalse(Choices({Address("a", 5): NodeAllocate("a")}).matches(Address("b", 5)))
 
 
 class Shown(unittest.TestCase):

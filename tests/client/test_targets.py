@@ -72,8 +72,19 @@ class Naming(TargetsTestCase):
         few, many = NodeAllocate("a", cpus=1), NodeAllocate("a", 51348, cpus=5)
         found = self.find([few, many, "b"])
         self.assertEqual(2, len(found.targets))
-        self.assertIs(few, found.choices[Address("a", 51348)])
-        self.assertEqual("b", found.choices[Address("b", 51348)].host)
+        self.assertIs(few, found.choices.exact[Address("a", 51348)])
+        self.assertEqual("b", found.choices.exact[Address("b", 51348)].host)
+
+    def test_patterns(self) -> None:
+        """A star within an address dials nobody, and says so when nobody else is named; it has a say about whatever is found."""
+        found = self.find(["10.0.*", "a"])
+        self.assertEqual(["a:51348"], [str(target.address) for target in found.targets])
+        self.assertEqual("'10.0.*' selects among the nodes that are found, and dials none; name one in nodes=[…]", found.note)
+        self.assertEqual(["10.0.*"], [entry.host for entry in found.choices.of(Address("10.0.7.7", 51348))])
+
+    def test_a_port_in_a_host(self) -> None:
+        """A NodeAllocate may name it there."""
+        self.assertEqual(["a:51400", "[::1]:51348"], [address for address, _ in self.dialled([NodeAllocate("a:51400"), NodeAllocate("::1")])])
 
     def test_star(self) -> None:
         """A star means this machine, and there is a line to say so; named nodes need none."""
@@ -159,7 +170,7 @@ class UnderRun(TargetsTestCase):
         """A star means the private node, and needs no explanation."""
         self.assertEqual([self.run_target], self.dialled("*"))
         self.assertEqual("", self.find("*").note)
-        self.assertEqual("*", self.find("*").choices[RUN_ADDRESS].host)
+        self.assertEqual("*", self.find("*").choices.exact[RUN_ADDRESS].host)
 
     def test_whatever_was_passed(self) -> None:
         """The private node is opened by its own secret, however it is named and whatever else is passed or set."""

@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
 from dispytw.client.job import DispyJob
-from dispytw.client.nodes import Address, NodeAllocate
+from dispytw.client.nodes import Address, Choices, NodeAllocate
+from dispytw.client.placing import Placing
 from dispytw.client.view import View
 from dispytw.values import CANCELLED, CREATED, FINISHED, RUNNING, TERMINATED, Attempt, Inline, NodeFacts, Outcome
 from tests.client.watching import PATIENCE, WatchedCondition
@@ -84,10 +85,13 @@ class ViewTestCase(unittest.TestCase):
         self.heard: list[tuple[int, int]] = []
         self.view = self.make()
 
-    def make(self, choices: dict[Address, NodeAllocate] | None = None, callback: Any = "hear", file: Any = None) -> View:
+    def make(
+        self, choices: dict[Address, NodeAllocate] | None = None, callback: Any = "hear", file: Any = None, status: Any = None
+    ) -> View:
         """A view whose callback notes id and status."""
         hear = self._hear if callback == "hear" else callback
-        return View("the cluster", hear, choices or {}, self.threads, lambda text: None, file)
+        placing = Placing("the cluster", Choices(choices), self.threads)
+        return View(hear, placing, self.threads, lambda text: None, file, status)
 
     def _hear(self, job: DispyJob) -> None:
         self.heard.append((job.id, job.status))
@@ -242,41 +246,6 @@ class Nodes(ViewTestCase):
     def test_nobody_decides(self) -> None:
         """Where nobody has said anything all slots are used."""
         self.assertEqual(4, self.find(view=self.make({Address("elsewhere", 51348): NodeAllocate("elsewhere", cpus=1)})))
-
-    def test_a_users_allocate(self) -> None:
-        """A subclass is asked on a thread of its own, with what the manual says it is given."""
-        asked: list[Any] = []
-
-        class Filter(NodeAllocate):
-            def allocate(self, cluster: Any, ip_addr: Any, name: Any, cpus: Any, avail_info: Any = None, platform: Any = "") -> int:
-                asked.append((cluster, ip_addr, name, cpus, avail_info, platform))
-                return 3
-
-        self.assertIsNone(self.find(view=self.make({ADDRESS: Filter("10.0.0.7")})))
-        self.assertEqual([], asked)
-        ((call, answer),) = self.threads.allocations
-        self.assertEqual(3, call())
-        self.assertEqual([("the cluster", "10.0.0.7", "node7", 4, None, "Linux-6.1-x86_64")], asked)
-        answers: list[int] = []
-        answer.addCallback(answers.append)
-        answer.callback(3)
-
-    @given(st.integers(-5, 9))
-    def test_slots_shown(self, cpus: int) -> None:
-        """Shown are the slots that can be used: never more than the node has, never fewer than none."""
-        view = self.make({ADDRESS: type("Filter", (NodeAllocate,), {"allocate": None})("10.0.0.7")})
-        answer = view.node_found(NODE, ADDRESS)
-        answer.callback(cpus)
-        self.assertEqual(min(4, max(0, cpus)), view.nodes[NODE.uid].cpus)
-
-    def test_no_number(self) -> None:
-        """An allocate that returns no number is an error that says what it returned."""
-        for wrong in (None, "2", 1.5):
-            view = self.make({ADDRESS: type("Filter", (NodeAllocate,), {"allocate": None})("10.0.0.7")})
-            answers: list[Any] = []
-            view.node_found(NODE, ADDRESS).addBoth(answers.append)
-            self.threads.allocations[-1][1].callback(wrong)  # type: ignore[arg-type]
-            self.assertRaisesRegex(TypeError, f"it returned {wrong!r}, not a number of CPUs", answers[0].raiseException)
 
 
 class Counters(ViewTestCase):

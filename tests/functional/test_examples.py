@@ -10,6 +10,9 @@ from tests.functional.daemons import SOURCE_ROOT, Daemons
 #: What a program's output must contain, by its name without ``.py``.
 SAYS: dict[str, list[str]] = {
     "options": ["download 1 is there after 3 attempts", "timed out after 0.5 s", "the urgent one has ended"],
+    "choose_nodes": [" CPUs, ", "the values are [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]"],
+    "job_scheduler": [" is ready, with ", "168 primes below 1000, says 127.0.0.1", "10 jobs were placed by this program"],
+    "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
 }
 #: Those that are shown elsewhere.
 ELSEWHERE = {"checksums": "tests/functional/test_checksums.py"}

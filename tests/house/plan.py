@@ -13,23 +13,24 @@ LAYER_NAMES = ("mind", "hands", "mouth", "door")
 #: Of each layered room, its modules by layer. In the client the mouth is what says dispy's words to the user.
 LAYERS: dict[str, dict[str, int]] = {
     "scheduler": {
-        **dict.fromkeys(("attendance", "entries", "ledger", "orders", "policy"), MIND),
+        **dict.fromkeys(("attendance", "entries", "ledger", "orders", "placement", "policy"), MIND),
         **dict.fromkeys(("dispatcher", "journal"), HANDS),
         "connections": MOUTH,
         "tap": DOOR,
     },
     "node": {
         **dict.fromkeys(("bench", "orders", "tenancy"), MIND),
-        **dict.fromkeys(("adoption", "keeper", "telling"), HANDS),
+        **dict.fromkeys(("adoption", "availability", "keeper", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
         **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
     "client": {
-        **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
+        **dict.fromkeys(("advice", "lookup", "nodes", "remains", "report"), MIND),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logger", "logins", "recoverfile", "recoverlog"), HANDS),
+        **dict.fromkeys(("enrolled", "nodedesk", "nodemethods", "nodeview", "placing", "variants"), HANDS),
         **dict.fromkeys(("options", "parameters", "privatenode", "programs", "resolving", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
@@ -49,6 +50,7 @@ OPEN_TO_ALL = {"values", "errors", "version", "config", "wire", "discovery"}
 #: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
 DOORS_BETWEEN_ROOMS = {
     "client.fetching": {"scheduler.connections"},
+    "client.nodedesk": {"scheduler.dispatcher", "scheduler.ledger", "scheduler.orders"},
     "client.session": {
         "scheduler.connections",
         "scheduler.dispatcher",
@@ -59,7 +61,7 @@ DOORS_BETWEEN_ROOMS = {
 }
 
 #: Who may enter every room, besides the doors.
-MASTER_KEYS = {"cli", "testing", "inmemory", "inmemoryjobs"}
+MASTER_KEYS = {"cli", "testing", "inmemory", "inmemorycluster", "inmemoryjobs"}
 
 #: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
 PURE = {
@@ -83,9 +85,10 @@ LONGEST_MODULE = 400
 
 #: Modules with no test file of their own, and why.
 NOT_MIRRORED = {
-    **dict.fromkeys(("inmemory", "inmemoryjobs"), "parts of dispytw.testing; tests/test_testing.py shows them at work"),
+    **dict.fromkeys(("inmemory", "inmemorycluster", "inmemoryjobs"), "parts of dispytw.testing; tests/test_testing.py shows them at work"),
     "version": "one constant; tests/house/test_metadata.py compares it with the package's",
     "client.clusterend": "a protocol without behaviour",
+    "client.enrolled": "values without behaviour",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
     "node.neighbours": "interfaces without behaviour",

@@ -10,7 +10,7 @@ from twisted.protocols import amp
 from twisted.test import iosim
 
 from dispytw.node.connections import ConnectionFromScheduler
-from dispytw.values import Computation, NodeFacts
+from dispytw.values import Availability, Computation, NodeFacts
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.records import attempt_from, computation_record, outcome_from
@@ -30,8 +30,8 @@ class Client(StreamingLink):
         self.told: list[tuple[Any, ...]] = []
         self.signs = 0
 
-    def introduce(self, version: str = "2.0", heartbeat: float = 5.0, name: str = "alice@desk") -> Any:
-        return self.ask(ask.Introduce, version=version, python=[3, 11], name=name, heartbeat=heartbeat)
+    def introduce(self, version: str = "2.0", heartbeat: float = 5.0, name: str = "alice@desk", pulse: float = 0.0) -> Any:
+        return self.ask(ask.Introduce, version=version, python=[3, 11], name=name, heartbeat=heartbeat, pulse=pulse)
 
     @tell.ComputationReady.responder
     def ready(self, computation: bytes, generation: int) -> dict[str, Any]:
@@ -60,6 +60,11 @@ class Client(StreamingLink):
         self.told.append(("freed",))
         return {}
 
+    @tell.NodeAvailable.responder
+    def available(self, available: list[Any]) -> dict[str, Any]:
+        self.told.append(("available", available))
+        return {}
+
     @tell.Heartbeat.responder
     def heartbeat(self) -> dict[str, Any]:
         self.signs += 1
@@ -80,7 +85,8 @@ class ConnectionCase(StewardCase):
     def connect(self, uid: bytes) -> tuple[Client, ConnectionFromScheduler]:
         """A client, and the node's end of its link."""
         client = Client(self.clock)
-        node = ConnectionFromScheduler(uid, self.steward, FACTS, MemorySinks(), self.clock, self.clock.seconds)
+        busy = Availability(75.0, 1 << 30, 1 << 40, 100.0)
+        node = ConnectionFromScheduler(uid, self.steward, FACTS, MemorySinks(), self.clock, self.clock.seconds, lambda: busy)
         address, other = IPv4Address("TCP", "10.0.0.9", 51348), IPv4Address("TCP", "10.0.0.7", 4000)
         ends = (
             iosim.FakeTransport(node, True, hostAddress=address, peerAddress=other),

@@ -38,11 +38,32 @@ class Introductions(ConnectionCase):
             "version": "2.5.1",
             "pid": 4711,
         }
-        self.assertEqual({**facts, "holder": ""}, answer)
+        self.assertEqual({**facts, "holder": "", "available": [75.0, 1 << 30, 1 << 40, 100.0]}, answer)
         self.opened()
         client, _ = self.connect(BOB)
         self.assertEqual("alice@desk", self.introduce(client, name="bob@desk")["holder"])
         self.assertEqual("bob@desk", self.bench.name_of(BOB))
+
+    def test_how_busy_it_is(self) -> None:
+        """It is told as often as was asked for last, until the link is gone; not at all when nobody asked."""
+        self.introduce()
+        self.advance(3.0)
+        self.assertEqual([], self.client.told)
+        self.introduce(pulse=1.0)
+        self.advance(3.2)
+        self.assertEqual([("available", [75.0, 1 << 30, 1 << 40, 100.0])] * 3, self.client.told)
+        self.introduce(pulse=0.0)
+        self.advance(3.0)
+        self.assertEqual(3, len(self.client.told))
+
+    def test_what_runs(self) -> None:
+        """Attempts of the computation that have begun and not ended, of this client's only."""
+        self.introduce()
+        generation = self.opened()
+        self.answered(ask.RunJobs, computation=X.uid, generation=generation, jobs=[[b"a" * 16, 1, b""], [b"b" * 16, 1, b""]])
+        self.steward.job_started(X.uid, Attempt(b"a" * 16, 1), 5.0)
+        self.assertEqual({"attempts": [[b"a" * 16, 1]]}, self.answered(ask.ListJobs, computation=X.uid))
+        self.assertEqual({"attempts": []}, self.answered(ask.ListJobs, computation=b"?" * 16))
 
     def test_another_version(self) -> None:
         """Is refused, at both ends with both versions and what to do; that client is not taken in."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from dispytw.node import supervision
-from dispytw.node.leftovers import carriers
+from dispytw.node.leftovers import MARK, carriers
 from tests.node.launching import RealLauncherCase
 from tests.worker.driving import is_alive, word_from
 
@@ -34,6 +35,17 @@ class SupervisorLifeTests(RealLauncherCase, TestCase):
         self.assertFalse(is_alive(pid))
         self.assertEqual(os.listdir(self.run) + os.listdir(self.spool), [])
         self.assertNotIn("failed", self.events.kinds(uid))
+
+    async def test_another_node_s_supervisor(self) -> None:
+        """Two nodes of one machine may run the same computation: the end of one's supervisor is no matter of the other's."""
+        uid = self.launch("def setup(): return 0")
+        await self.ready(uid)
+        other = subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: (uid + b"anothers").hex()})
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        self.launcher.close(uid)
+        await self.events.next("gone")
+        self.assertEqual([other.pid], carriers([uid]))
 
     async def test_kill(self) -> None:
         """kill() ends a supervisor that does not listen, here in an endless setup()."""

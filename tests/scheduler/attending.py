@@ -26,6 +26,11 @@ def assign(job: int, number: int = 1, node: bytes = NODE, generation: int = GENE
     return o.Assign(node, CLUSTER, generation, attempt(job, number))
 
 
+def unshown(orders: list[o.Order]) -> list[o.Order]:
+    """Without what users are told of nodes that come to be ready, and cease to be."""
+    return [order for order in orders if not isinstance(order, (o.TellReady, o.TellClosed))]
+
+
 class Registry(unittest.TestCase):
     """A ledger with one cluster, and words for what happens to its nodes."""
 
@@ -40,7 +45,7 @@ class Registry(unittest.TestCase):
         return self.ledger.joined(NodeFacts(node, incarnation, "a node", cpus), now)
 
     def reconcile(self, *words: tuple[Attempt, str], ready: bool = True, node: bytes = NODE, now: float = 0.0) -> list[o.Order]:
-        return self.ledger.reconciled(node, words, {CLUSTER: GENERATION} if ready else {}, now)
+        return unshown(self.ledger.reconciled(node, words, {CLUSTER: GENERATION} if ready else {}, now))
 
     def ready(self, node: bytes = NODE, cpus: int = 2) -> list[o.Order]:
         """A node from its first word to the last before jobs."""
@@ -48,7 +53,7 @@ class Registry(unittest.TestCase):
         self.reconcile(ready=False, node=node)
         self.ledger.wanted(CLUSTER, node)
         self.ledger.allocated(CLUSTER, node, cpus)
-        return self.ledger.prepared(node, CLUSTER, GENERATION)
+        return unshown(self.ledger.prepared(node, CLUSTER, GENERATION))
 
     def submit(self, *jobs: int) -> list[o.Order]:
         return [order for job in jobs for order in self.ledger.submitted(CLUSTER, uid(job))]

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from dispytw.scheduler import orders as o
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, File, Inline, NodeFacts, Outcome
@@ -97,11 +98,13 @@ class FakeCustomer:
         self.running: list[tuple[bytes, bytes, float]] = []
         self.settled: list[tuple[bytes, Outcome, bytes | None]] = []
         self.told: list[Any] = []
+        self.shown: list[Any] = []
+        self.availability: list[Any] = []
         self.left: list[tuple[bytes, bytes, list[Attempt]]] = []
         self.lets_leave = True
         self.keeping: Deferred[Any] | None = None
 
-    def computation(self, cluster: bytes) -> Computation:
+    def computation(self, cluster: bytes, node: bytes) -> Computation:
         return self.computations[cluster]
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
@@ -132,8 +135,11 @@ class FakeCustomer:
     def kept(self) -> Deferred[Any] | None:
         return self.keeping
 
+    def node_available(self, node: bytes, available: Any) -> None:
+        self.availability.append((node, available))
+
     def tell(self, order: Any) -> None:
-        self.told.append(order)
+        (self.shown if isinstance(order, (o.TellReady, o.TellClosed)) else self.told).append(order)
 
     @property
     def ends(self) -> list[tuple[bytes, int]]:

@@ -70,6 +70,7 @@ class Fleet:
         self.jobs: list[bytes] = []
         self.settled: dict[bytes, Outcome] = {}
         self.unwanted: set[bytes] = set()
+        self.pinned: dict[bytes, bytes] = {}
         self.attempts: defaultdict[bytes, list[Attempt]] = defaultdict(list)
         self.never_started: set[Attempt] = set()
         self.options: dict[bytes, JobOptions] = {}
@@ -94,6 +95,7 @@ class Fleet:
         assert job not in self.settled and job not in self.unwanted, "a job that is settled or cancelled was assigned"
         assert node.line is not None and node.line.reconciled, "a node was given a job before it was reconciled"
         assert order.attempt.number == len(earlier) + 1
+        assert self.pinned.get(job, order.node) == order.node, "a job that is for one node was given to another"
         may_have_run = [attempt for attempt in earlier if attempt not in self.never_started | self.retried]
         if self.reentrant[order.cluster]:
             assert len(may_have_run) < MOST_ATTEMPTS, "a job was assigned a fifth time"
@@ -143,16 +145,22 @@ class Fleet:
     def _tell(self, order: Any) -> None:
         """The user reads it."""
 
-    _tellaway = _tellback = _tellrejected = _tellheld = _tell
+    _tellaway = _tellback = _tellrejected = _tellheld = _tellready = _tellclosed = _tell
 
     def _check_order(self, orders: list[o.Order]) -> None:
-        """By priority, then first in, first out inside a cluster, and no slot idle while somebody waits for it."""
+        """By priority, then first in, first out inside a cluster, and no slot idle while somebody waits for it; so, too, those of one node."""
         assigned: defaultdict[bytes, list[tuple[int, int]]] = defaultdict(list)
+        there: defaultdict[tuple[bytes, bytes], list[tuple[int, int]]] = defaultdict(list)
         for order in orders:
             if isinstance(order, o.Assign):
-                assigned[order.cluster].append(self._rank(order.attempt.job))
+                line = there[order.cluster, order.node] if order.attempt.job in self.pinned else assigned[order.cluster]
+                line.append(self._rank(order.attempt.job))
+        assert all(line == sorted(line) for line in there.values()), "jobs for one node were assigned out of order"
         for uid, cluster in self.ledger.clusters.items():
-            waiting = [self._rank(job.uid) for job in cluster.jobs.values() if job.state is JobState.QUEUED]
+            queued = [job for job in cluster.jobs.values() if job.state is JobState.QUEUED]
+            for job in (job for job in queued if job.pinned is not None):
+                assert not self.ledger.nodes[job.pinned].room_for(uid, pinned=True), "a job waits for a node that has an idle slot"  # type: ignore[index]
+            waiting = [self._rank(job.uid) for job in queued if job.pinned is None]
             assert assigned[uid] == sorted(assigned[uid]), "jobs of one event were assigned out of order"
             assert not assigned[uid] or not waiting or assigned[uid][-1] < min(waiting), "a job has overtaken an older one"
             idle = [node.name for node in self.ledger.nodes.values() if node.room_for(uid)]
@@ -164,8 +172,11 @@ class Fleet:
     def _check_slots(self) -> None:
         """What is on a node, or may be, never exceeds its slots, nor a cluster's share of them."""
         for node in self.ledger.nodes.values():
-            assert len(node.jobs) + len(node.strays) <= node.cpus, "more attempts than slots"
+            assert len(node.jobs) + len(node.strays) <= node.offered, "more attempts than slots"
+            assert node.pins == sum(each.pins for each in node.preparations.values())
             for uid, preparation in node.preparations.items():
+                pins = sum(job.in_line and job.cluster == uid and job.pinned == node.uid for job in self.ledger.jobs.values())
+                assert preparation.pins == pins, "a job that waits for a node was miscounted"
                 assert preparation.busy == sum(job.cluster == uid for job in node.jobs.values())
 
     def node(self, uid: bytes) -> Node:
@@ -184,13 +195,26 @@ class Fleet:
                 self.do(self.ledger.wanted(uid, node.uid))
         return uid
 
-    def submit(self, cluster: bytes, options: JobOptions = PLAIN) -> bytes:
-        """A job."""
+    def submit(self, cluster: bytes, options: JobOptions = PLAIN, node: bytes | None = None) -> bytes:
+        """A job, perhaps for one node alone."""
         uid = next(self._uids)
         self.jobs.append(uid)
         self.options[uid] = options
-        self.do(self.ledger.submitted(cluster, uid, options))
+        if node is not None:
+            self.pinned[uid] = node
+        self.do(self.ledger.submitted(cluster, uid, options, node))
         return uid
+
+    def wish(self, what: str, cluster: bytes, node: bytes, number: int) -> None:
+        """The user wants something of a node."""
+        if what == "limit":
+            before = self.ledger.nodes[node].busy
+            self.do(self.ledger.node_limited(node, number - 1))
+            assert self.ledger.nodes[node].busy <= max(before, self.ledger.nodes[node].cpus), "a job went over the limit"
+        elif what in ("closed", "resetup"):
+            self.do(getattr(self.ledger, f"node_{what}")(cluster, node, number == 0))
+        else:
+            self.do(getattr(self.ledger, f"node_{what}")(cluster, node))
 
     def cancel(self, job: bytes) -> None:
         """The user does not want it any more."""
@@ -379,6 +403,8 @@ class Fleet:
         for node in self.nodes:
             if node.line is None:
                 self.connect(node)
+            self.do(self.ledger.node_limited(node.uid, None))
+            node.tell("freed")
         for _ in range(1000):
             if not self._calm_down():
                 return

@@ -14,6 +14,7 @@ from tests.scheduler.fleet import Fleet, Node
 T = TypeVar("T")
 
 OPTIONS = st.builds(JobOptions, retries=st.sampled_from([0, 0, 1, 2]), backoff=st.sampled_from([0.0, 5.0]), priority=st.integers(-1, 1))
+WISHES = ["limit", "allocated", "deallocated", "closed", "resetup"]
 PULSES = st.sampled_from([None, 0.2, 20.0])
 
 
@@ -58,6 +59,19 @@ class Histories(RuleBasedStateMachine):
         else:
             self.fleet.close(cluster)
             self.fleet.open_cluster(self.fleet.reentrant[cluster], pulse)
+
+    @precondition(lambda self: self.fleet.ledger.nodes)
+    @rule(which=st.integers(0, 99), where=st.integers(0, 9), jobs=st.integers(1, 3), options=OPTIONS)
+    def submit_to_a_node(self, which: int, where: int, jobs: int, options: JobOptions) -> None:
+        """Jobs for one node alone."""
+        for _ in range(jobs):
+            self.fleet.submit(self.chosen(self.fleet.open, which), options, self.chosen(list(self.fleet.ledger.nodes), where))
+
+    @precondition(lambda self: self.fleet.ledger.nodes)
+    @rule(which=st.integers(0, 99), where=st.integers(0, 9), what=st.sampled_from(WISHES), number=st.integers(0, 3))
+    def wish(self, which: int, where: int, what: str, number: int) -> None:
+        """A node is to be used otherwise."""
+        self.fleet.wish(what, self.chosen(self.fleet.open, which), self.chosen(list(self.fleet.ledger.nodes), where), number)
 
     # What goes over the links.
     @rule(mood=st.sampled_from(["willing", "willing", "rejects", "is held"]), slots=st.integers(0, 3))

@@ -11,13 +11,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.errors import StreamError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
-from dispytw.values import Attempt, Body, NodeFacts
+from dispytw.values import Attempt, Availability, Body, NodeFacts
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.streams import MemorySinks, StreamingLink, Streams
 
 NODE, CLUSTER = b"n" * 16, b"c" * 16
-FACTS = NodeFacts(NODE, 3, "node", 4, "Linux", (3, 12), "1.2", 99)
+FACTS = NodeFacts(NODE, 3, "node", 4, "Linux", (3, 12), "1.2", 99, Availability(99.5, 1 << 30, 1 << 40, 100.0))
 ME = Introduction("1.0", "somebody@here (pid 1)", 4.0)
 
 
@@ -38,7 +38,8 @@ class FakeNode(StreamingLink):
         self.heard: list[tuple[str, dict[str, Any]]] = []
         facts = {"incarnation": 3, "name": "node", "cpus": 4, "platform": "Linux", "python": [3, 12], "version": "1.2", "pid": 99}
         self.answers: dict[str, Any] = {
-            "Introduce": {**facts, "holder": "somebody else"},
+            "Introduce": {**facts, "holder": "somebody else", "available": [99.5, 1 << 30, 1 << 40, 100.0]},
+            "ListJobs": {"attempts": []},
             "Reconcile": {"attempts": [], "computations": []},
             "OpenComputation": {"missing": []},
             "RunJobs": {"refused": []},
@@ -80,6 +81,10 @@ class FakeNode(StreamingLink):
     @ask.RecallJobs.responder
     def recall_jobs(self, **arguments: Any) -> Any:
         return self._answer("RecallJobs", **arguments)
+
+    @ask.ListJobs.responder
+    def list_jobs(self, **arguments: Any) -> Any:
+        return self._answer("ListJobs", **arguments)
 
     @ask.CancelJobs.responder
     def cancel_jobs(self, **arguments: Any) -> Any:

@@ -9,7 +9,7 @@ from dispytw.scheduler.attendance import MOST_DEATHS, Attendance
 from dispytw.scheduler.ledger import Ledger
 from dispytw.values import CANCELLED, FINISHED, NodeFacts, Outcome
 from dispytw.wire.records import ENDED, HANDED, NEVER_STARTED, RUNNING, UNKNOWN
-from tests.scheduler.attending import CLUSTER, GENERATION, NODE, OTHER, SECOND, Registry, assign, attempt, uid
+from tests.scheduler.attending import CLUSTER, GENERATION, NODE, OTHER, SECOND, Registry, assign, attempt, uid, unshown
 
 
 class Joining(Registry):
@@ -21,7 +21,7 @@ class Joining(Registry):
         self.assertEqual([o.Reconcile(NODE, ())], self.join())
         self.ledger.wanted(CLUSTER, NODE)
         self.assertEqual([], self.ledger.allocated(CLUSTER, NODE, 2))
-        self.assertEqual([], self.ledger.prepared(NODE, CLUSTER, GENERATION))
+        self.assertEqual([o.TellReady(CLUSTER, NODE)], self.ledger.prepared(NODE, CLUSTER, GENERATION))
         self.assertEqual([assign(1)], self.reconcile())
 
     def test_again(self) -> None:
@@ -229,11 +229,18 @@ class Leaving(Registry):
         self.assertEqual([], self.ledger.elapsed(13_599.0))
         self.assertEqual([(uid(1), CANCELLED)], self.settled(self.ledger.elapsed(13_600.0)))
 
-    def test_nobody_waits_for_a_node_without_jobs(self) -> None:
-        """Nothing is due for it."""
+    def test_a_node_without_jobs(self) -> None:
+        """It is given up like others: the user is told once. Nothing is due then, and nothing for a node that was never ready."""
         self.ready()
+        self.join(SECOND)
         self.ledger.left(NODE, 0.0)
+        self.ledger.left(SECOND, 0.0)
+        self.assertEqual(3600.0, self.ledger.next_due())
+        self.assertEqual([], self.ledger.elapsed(3599.0))
+        self.assertEqual([o.TellClosed(CLUSTER, NODE, "a node did not answer for 3600 s")], self.ledger.elapsed(3600.0))
         self.assertIsNone(self.ledger.next_due())
+        self.join()
+        self.assertEqual([o.TellReady(CLUSTER, NODE)], self.ledger.reconciled(NODE, [], {CLUSTER: GENERATION}, 3601.0))
 
     def test_the_first_of_all_that_is_due(self) -> None:
         """Bars and silent nodes of any cluster: who wakes the ledger is told the earliest."""
@@ -259,7 +266,7 @@ class LeavingReentrant(Registry):
         self.ledger.left(NODE, 100.0)
         self.ready(SECOND)
         self.assertEqual([], self.ledger.elapsed(159.9))
-        self.assertEqual([assign(1, 2, SECOND)], self.ledger.elapsed(160.0))
+        self.assertEqual([assign(1, 2, SECOND)], unshown(self.ledger.elapsed(160.0)))
 
     def test_unknown(self) -> None:
         """So do those that a node no longer knows."""

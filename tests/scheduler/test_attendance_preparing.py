@@ -5,7 +5,7 @@ from __future__ import annotations
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.attendance import MOST_DEATHS
 from dispytw.scheduler.entries import PreparationState
-from tests.scheduler.attending import CLUSTER, NODE, OTHER, SECOND, Registry, assign
+from tests.scheduler.attending import CLUSTER, NODE, OTHER, SECOND, Registry, assign, unshown
 
 
 class Preparing(Registry):
@@ -72,7 +72,7 @@ class Preparing(Registry):
         """It is prepared again, and jobs wait for that; after the third time the node is rejected."""
         self.ready()
         for _ in range(MOST_DEATHS - 1):
-            self.assertEqual([o.Prepare(NODE, CLUSTER)], self.ledger.supervisor_died(NODE, CLUSTER, "killed"))
+            self.assertEqual([o.Prepare(NODE, CLUSTER)], unshown(self.ledger.supervisor_died(NODE, CLUSTER, "killed")))
         self.assertEqual([], self.submit(1))
         (told,) = self.ledger.supervisor_died(NODE, CLUSTER, "killed")
         self.assertEqual(o.TellRejected(CLUSTER, NODE, "its supervisor died 3 times: killed"), told)
@@ -82,5 +82,5 @@ class Preparing(Registry):
         """There is nobody to prepare it yet."""
         self.ready()
         self.ledger.left(NODE, 0.0)
-        self.assertEqual([], self.ledger.supervisor_died(NODE, CLUSTER, "killed"))
+        self.assertEqual([o.TellClosed(CLUSTER, NODE, "killed")], self.ledger.supervisor_died(NODE, CLUSTER, "killed"))
         self.assertEqual(PreparationState.PREPARING, self.state())

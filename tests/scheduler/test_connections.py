@@ -20,6 +20,7 @@ from dispytw.values import (
     FINISHED,
     INLINE_LIMIT,
     Attempt,
+    Availability,
     Body,
     Computation,
     File,
@@ -41,7 +42,7 @@ class Opening(LinkTests):
         """The first words are our versions, our name, and how often we will be heard; nothing else is said before the answer."""
         self.carry()
         minor = [int(each) for each in platform.python_version_tuple()[:2]]
-        introduce = {"version": "1.0", "python": minor, "name": "somebody@here (pid 1)", "heartbeat": 4.0}
+        introduce = {"version": "1.0", "python": minor, "name": "somebody@here (pid 1)", "heartbeat": 4.0, "pulse": 0.0}
         self.assertEqual([("Introduce", introduce)], self.node.heard)
 
     def test_who_the_node_is(self) -> None:
@@ -377,6 +378,14 @@ class Beating(LinkTests):
         self.carry()
         self.assertEqual([], self.node.heard)
 
+    def test_how_busy(self) -> None:
+        """A cluster wants to hear of that: the node is told, and again only for one that wants it more often."""
+        for pulse in (3.0, 5.0, 3.0, 0.0, 2.0):
+            self.link.quicken(4.0, pulse)
+            self.carry()
+        asked = [(arguments["heartbeat"], arguments["pulse"]) for command, arguments in self.node.heard if command == "Introduce"]
+        self.assertEqual([(4.0, 3.0), (4.0, 2.0)], asked)
+
     def test_faster_fails(self) -> None:
         """An ask like any other: the dispatcher sees to it."""
         self.node.answers["Introduce"] = VersionError("not any more")
@@ -384,6 +393,22 @@ class Beating(LinkTests):
         self.carry()
         ((name, failure, link),) = self.told.events
         self.assertEqual(("unexpected", VersionError, self.link), (name, failure.type, link))
+
+
+class Busy(LinkTests):
+    """How busy a node is, and what runs there."""
+
+    def test_told(self) -> None:
+        """The dispatcher hears of it; empty means that the node cannot tell."""
+        for record, heard in (([50, 1 << 30, 1 << 40, 90.5], Availability(50.0, 1 << 30, 1 << 40, 90.5)), ([], None)):
+            self.say(tell.NodeAvailable, available=record)
+            self.assertEqual(("available", NODE, heard), self.told.events.pop())
+
+    def test_what_runs(self) -> None:
+        """Is asked of the node."""
+        self.node.answers["ListJobs"] = {"attempts": [[attempt(1).job, 1], [attempt(2).job, 3]]}
+        self.assertEqual([attempt(1), attempt(2, 3)], self.answer(self.link.list_jobs(CLUSTER)))
+        self.assertEqual(("ListJobs", {"computation": CLUSTER}), self.node.heard[-1])
 
 
 class BeatingBefore(LinkTests):

@@ -13,6 +13,7 @@ from dispytw.scheduler import orders as o
 from dispytw.scheduler.ledger import BARRED, NEVER_SENT, NO_SLOT, STOPPING, Ledger
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Computation, File, NodeFacts, Outcome
 from dispytw.wire.records import HANDED
+from tests.scheduler.attending import unshown
 from tests.scheduler.histories import Histories
 
 CLUSTER, OTHER = b"c" * 16, b"o" * 16
@@ -58,7 +59,7 @@ class Desk(unittest.TestCase):
             self.ledger.reconciled(node, [], {}, 0.0)
         self.ledger.wanted(cluster, node)
         self.ledger.allocated(cluster, node, slots)
-        return self.ledger.prepared(node, cluster, 7)
+        return unshown(self.ledger.prepared(node, cluster, 7))
 
     def submit(self, *numbers: int, cluster: bytes = CLUSTER) -> list[o.Order]:
         return [order for number in numbers for order in self.ledger.submitted(cluster, uid(number))]
@@ -322,7 +323,7 @@ class Losing(Desk):
         self.submit(1)
         self.ledger.cancelled(uid(1))
         self.ledger.left(NODE, 0.0)
-        (settled,) = self.ledger.elapsed(60.0)
+        (settled,) = unshown(self.ledger.elapsed(60.0))
         self.assertEqual(CANCELLED, settled.outcome.status)  # type: ignore[union-attr]
 
 

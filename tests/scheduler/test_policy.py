@@ -118,31 +118,31 @@ class CandidatesTests(unittest.TestCase):
 
     def test_empty(self) -> None:
         """No offer, no node."""
-        self.assertIsNone(Candidates().best(anyone))
+        self.assertIsNone(Candidates[float]().best(anyone))
 
     def test_the_least_loaded_first(self) -> None:
         """Whoever offers first: the emptier node gets the job."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         candidates.offer(0.5, 1, b"half full", 1)
         candidates.offer(0.25, 2, b"emptier", 1)
         self.assertEqual(b"emptier", candidates.best(anyone))
 
     def test_between_equals_the_first_that_came(self) -> None:
         """Two nodes of one load are used in the order of their arrival, not of their uids."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         candidates.offer(0.0, 2, b"a", 1)
         candidates.offer(0.0, 1, b"z", 1)
         self.assertEqual(b"z", candidates.best(anyone))
 
     def test_an_offer_stays(self) -> None:
         """Asking for the best node uses nothing up."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         candidates.offer(0.0, 1, b"node", 1)
         self.assertEqual([b"node", b"node"], [candidates.best(anyone), candidates.best(anyone)])
 
     def test_void_offers_are_dropped(self) -> None:
         """An offer of an older version is passed over, and does not come up again."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         candidates.offer(0.0, 1, b"node", 1)
         candidates.offer(0.5, 1, b"node", 2)
         candidates.offer(0.75, 2, b"other", 1)
@@ -158,7 +158,7 @@ class CandidatesTests(unittest.TestCase):
 
     def test_thinning(self) -> None:
         """Void offers do not pile up: past the limit they go, and the others stay, the best in front."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         for version in range(10):
             candidates.offer(version / 10, 1, b"node", version)
         candidates.offer(0.95, 2, b"other", 0)
@@ -171,7 +171,7 @@ class CandidatesTests(unittest.TestCase):
 
     def test_thinning_waits_for_its_limit(self) -> None:
         """Up to the limit nobody is asked: that is what makes an offer cheap."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         for version in range(10):
             candidates.offer(0.0, 1, b"node", version)
         valid = mock.Mock(return_value=False)
@@ -185,7 +185,7 @@ class CandidatesTests(unittest.TestCase):
     )
     def test_the_best_of_those_that_stand(self, offers: list[tuple[float, int, bool]], most: int) -> None:
         """Thinned or not: the best is the least loaded, then the first, of the offers that stand."""
-        candidates = Candidates()
+        candidates: Candidates[float] = Candidates()
         for version, (load, order, _) in enumerate(offers):
             candidates.offer(load, order, b"%d" % order, version)
         standing = [(load, order, b"%d" % order) for load, order, stands in offers if stands]

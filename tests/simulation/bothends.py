@@ -103,7 +103,7 @@ class LawfulLedgerWatch(LedgerWatch):
             entry = self.mind.nodes[node]
             mine, everything = sum(job.cluster == cluster for job in entry.jobs.values()), len(entry.jobs) + len(entry.strays)
             share = entry.preparations[cluster].cpus
-            parks = mine == everything <= entry.cpus * (1 + MOST_PARKED) and share == entry.cpus
+            parks = mine == everything <= entry.cpus * (1 + MOST_PARKED) and share == entry.cpus == entry.offered
             if (everything > entry.cpus or mine > share) and not parks:
                 self.record.refuse(f"{self.name}: assigns more to {entry.name} than it has slots for")
 

@@ -274,6 +274,28 @@ def give_up(world: World) -> bool | None:
     return hit
 
 
+def wish(world: World) -> bool | None:
+    """A user wants a node to be used otherwise: fewer of its slots, not at all, again, or set up anew."""
+    pairs = [(c, n) for c in world.open_clusters() for n in world.nodes if n.uid in c.client.session.ledger.nodes]
+    if not pairs:
+        return None
+    cluster, node = world.chance.choice(pairs)
+    what = world.chance.choice(("limit", "allocate_node", "deallocate_node", "close_node", "resetup_node", "resetup_node"))
+    terminate, cpus = world.chance.random() < 0.3, world.chance.choice((0, 1, 99, -1))
+    session = cluster.client.session
+
+    def act() -> None:
+        if what == "limit":
+            session.limit_node(node.uid, cpus)
+        elif what in ("allocate_node", "deallocate_node"):
+            getattr(session, what)(cluster.uid, node.uid)
+        else:
+            getattr(session, what)(cluster.uid, node.uid, terminate)
+
+    cluster.client.process.deliver(act)
+    return bool(node.launcher.running())
+
+
 def kill_client(world: World) -> bool | None:
     """A client process dies; not the first one."""
     others = [client for client in world.clients[1:] if client.process.alive]
@@ -329,5 +351,6 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], float]] = {
     "given up": (give_up, 1.2),
     "client killed": (kill_client, 1.0),
     "setup fails": (fail_setup, 1.2),
+    "a wish": (wish, 3.0),
     "a slot less": (take_a_slot, 0.6),
 }

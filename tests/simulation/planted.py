@@ -260,10 +260,10 @@ def sent_again_on_silence(patch: Patch) -> None:
     """
     lost = Attendance._lost
 
-    def sends_again(self: Ledger, job: JobEntry, why: str) -> list[Order]:
+    def sends_again(self: Ledger, job: JobEntry, why: str, gone: bool = False) -> list[Order]:
         if job.state is JobState.ASSIGNED and "did not answer" in why:
             return self._never_started(job)
-        return lost(self, job, why)
+        return lost(self, job, why, gone)
 
     patch(Ledger, "_lost", sends_again)
 
@@ -274,7 +274,7 @@ def second_start(patch: Patch) -> None:
     A job that is not reentrant may have done half of what it does.
     """
 
-    def lost(self: Ledger, job: JobEntry, why: str) -> list[Order]:
+    def lost(self: Ledger, job: JobEntry, why: str, gone: bool = False) -> list[Order]:
         self._off_node(job)
         self._requeue(job)
         return []

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import attrs
 
 from dispytw.scheduler.entries import JobState
-from dispytw.scheduler.orders import Assign
+from dispytw.scheduler.orders import Assign, Settle
 from dispytw.values import CANCELLED, TERMINATED, Attempt, Outcome
 from tests.simulation import tables
 
@@ -157,6 +157,7 @@ class LedgerWatch(Watch):
         *("cluster_opened", "cluster_closed", "submitted", "started", "ended", "refused", "cancelled", "given_up"),
         *("unsent_given_up", "joined", "reconciled", "left", "elapsed", "wanted", "allocated", "prepared", "rejected"),
         *("supervisor_died", "held", "freed", "given_back"),
+        *("node_limited", "node_allocated", "node_deallocated", "node_closed", "node_resetup"),
     )
 
     def states(self) -> dict[Hashable, str]:
@@ -201,6 +202,10 @@ class LedgerWatch(Watch):
         spoken = getattr(self, f"_of_{event}", None)
         if spoken is not None:
             labels.update(spoken(before, *args))
+        settled = {order.job: order.outcome.reason for order in orders if isinstance(order, Settle)}
+        labels.update((job.hex()[:8], "of no use") for job in settled if job.hex()[:8] in before and job.hex()[:8] not in labels)
+        useless = {job for job, reason in settled.items() if "has no use" in reason}
+        labels.update((each, "of no use") for each in labels if isinstance(each, Attempt) and each.job in useless)
         return labels
 
     def _on(self, node: bytes, before: dict[Hashable, str]) -> list[Attempt]:
@@ -254,6 +259,14 @@ class LedgerWatch(Watch):
     def _cluster(self, entity: Hashable) -> bytes:
         job = entity.job.hex()[:8] if isinstance(entity, Attempt) else str(entity)
         return self.clusters[job]
+
+    def _of_node_closed(self, before: dict[Hashable, str], cluster: bytes, node: bytes, terminate: bool = False) -> Labels:
+        if not terminate:
+            return {}
+        there = {each: state for each, state in before.items() if state != "stray" and self._cluster(each) == cluster}
+        return {each: "cancelled" for each in there if isinstance(each, Attempt) and self._node_of.get(each) == node}
+
+    _of_node_resetup = _of_node_closed
 
     def _of_left(self, before: dict[Hashable, str], node: bytes, now: float) -> Labels:
         return dict.fromkeys(self._on(node, before), "left")

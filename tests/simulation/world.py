@@ -173,6 +173,7 @@ class World:
             options = JobOptions(timeout, retries, backoff, self.chance.choice((-1, 0, 7)))
             duration = -duration if self.chance.random() < 0.6 else duration
         padding = self.chance.choices((0, 120_000, LARGE), (0.92, 0.07, 0.01))[0]
+        place = self.chance.random()
 
         def submit() -> None:
             uid = self.house.new_uid
@@ -189,11 +190,17 @@ class World:
 
             self.house.new_uid = known  # type: ignore[method-assign]
             try:
-                job.append(cluster.submit(round(duration, 3), padding, options))
+                job.append(cluster.submit(round(duration, 3), padding, options, self._place(cluster, place)))
             finally:
                 self.house.new_uid = uid  # type: ignore[method-assign]
 
         cluster.client.process.deliver(submit)
+
+    def _place(self, cluster: LawfulCluster, place: float) -> MemoryNode | None:
+        """For which node alone one job in five is: one that the cluster has met."""
+        ledger = cluster.client.session.ledger
+        met = [node for node in self.nodes if node.uid in ledger.nodes and cluster.uid in ledger.nodes[node.uid].preparations]
+        return met[int(place * 5 * len(met))] if met and place < 0.2 else None
 
     # Faults.
     def _plan_faults(self) -> None:
@@ -270,6 +277,10 @@ class World:
                     node.crash()
                 node.restart()
             node.journal.full = False
+        for cluster in self.open_clusters():
+            for node in cluster.client.session.ledger.nodes:
+                cluster.client.session.limit_node(node, 99)
+                cluster.client.session.allocate_node(cluster.uid, node)
         self.say("healed")
 
     def _settle(self) -> None:
@@ -291,9 +302,11 @@ class World:
 
     def _can_run(self, cluster: LawfulCluster) -> bool:
         """Whether some node may still take its jobs: not where setup failed everywhere, or NodeAllocate refused them all."""
-        ledger = cluster.client.session.ledger
-        states = [n.preparations[cluster.uid].state.value for n in ledger.nodes.values() if cluster.uid in n.preparations]
-        return not states or any(state not in ("rejected", "unused") for state in states)
+        preparations = [n.preparations[cluster.uid] for n in cluster.client.session.ledger.nodes.values() if cluster.uid in n.preparations]
+        states = [preparation.state.value for preparation in preparations]
+        if any(preparation.pins and preparation.state.value == "held" for preparation in preparations):
+            return False  # by somebody who may wait for what is held for this one
+        return not states or any(state not in ("rejected", "unused", "closed") for state in states)
 
     def _close(self) -> None:
         for cluster in self.clusters:

@@ -13,7 +13,8 @@ from dispytw.wire.arguments import Whole
 from tests.wire import commands
 
 FACTS = (
-    "incarnation: Whole, name: Text, cpus: Whole, platform: Text, python: Records, version: Text, pid: Whole, holder: Text"
+    "incarnation: Whole, name: Text, cpus: Whole, platform: Text, python: Records, version: Text, pid: Whole, holder: Text, "
+    "available: Records"
 )
 
 
@@ -26,7 +27,9 @@ class NodeCommands(commands.Laws):
         "CancelJobs": "attempts: Records -> nothing | WIRE WireError",
         "RecallJobs": "computation: Uid, most: Whole -> nothing | WIRE WireError",
         "CloseComputation": "computation: Uid -> nothing | WIRE WireError",
-        "Introduce": f"version: Text, python: Records, name: Text, heartbeat: Seconds -> {FACTS} | VERSION VersionError, WIRE WireError",
+        "Introduce": f"version: Text, python: Records, name: Text, heartbeat: Seconds, pulse: Seconds -> {FACTS} | "
+        "VERSION VersionError, WIRE WireError",
+        "ListJobs": "computation: Uid -> attempts: Records | WIRE WireError",
         "OpenComputation": "computation: Records -> missing: Records | HELD NodeHeldError, REFUSED RefusedError, WIRE WireError",
         "Reconcile": "attempts: Records -> attempts: Records, computations: Records | WIRE WireError",
         "TakeOver": "computation: Uid, token: Uid -> known: Whole | REFUSED RefusedError, WIRE WireError",

@@ -21,6 +21,7 @@ from dispytw.values import (
     RUNNING,
     TERMINATED,
     Attempt,
+    Availability,
     Body,
     Computation,
     File,
@@ -34,6 +35,8 @@ from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
     attempts_with,
+    availability_from,
+    availability_record,
     body_from,
     body_record,
     body_weight,
@@ -181,6 +184,21 @@ class RoundTrips(unittest.TestCase):
     def test_the_words_of_a_reconcile(self) -> None:
         """These five, and no other."""
         self.assertEqual({"ended", "running", "handed", "never started", "unknown"}, records.WORDS)
+
+
+class Availabilities(unittest.TestCase):
+    """How busy a machine is."""
+
+    def test_there_and_back(self) -> None:
+        """With whole numbers where there are such, and nothing where it is not known."""
+        for available in (Availability(75.5, 2**40, 2**50, 100.0), Availability(0.0, 0, 0, 0.0), None):
+            self.assertEqual(available, availability_from(availability_record(available)))
+
+    def test_nonsense(self) -> None:
+        """Is refused."""
+        for record in ([1, 2, 3], [1, 2, 3, "4"], [1, 2, 3, -4], [1, 2, 2**63, 4], [1, 2, float("nan"), 4], {}, "", None):
+            with self.assertRaises(WireError, msg=repr(record)):
+                availability_from(record)
 
 
 class Malformed(unittest.TestCase):

@@ -22,6 +22,7 @@ class SchedulerCommands(commands.Laws):
         "JobsEnded": "jobs: Records -> nothing | WIRE WireError",
         "JobsGivenBack": "jobs: Records -> nothing | WIRE WireError",
         "JobsStarted": "jobs: Records -> nothing | WIRE WireError",
+        "NodeAvailable": "available: Records -> no answer | WIRE WireError",
         "NodeFreed": "nothing -> nothing | WIRE WireError",
     }
 

@@ -1,0 +1,121 @@
+"""The session's part that is about single nodes: which ones a cluster uses, how many of their CPUs, what runs there. Reactor thread.
+
+Whoever finds nodes by other means than by name hands their addresses to `NodeDesk.extend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from dispytw.client.dialer import Dialer
+from dispytw.client.enrolled import Enrolled
+from dispytw.client.nodes import Target
+from dispytw.scheduler.dispatcher import Dispatcher
+from dispytw.scheduler.ledger import Ledger
+from dispytw.scheduler.orders import TellClosed, TellReady
+from dispytw.values import Attempt, Availability, Body, Computation
+
+
+class NodeDesk:
+    """What clusters want of single nodes, and what they are told of them."""
+
+    ledger: Ledger
+    dispatcher: Dispatcher
+    _enrolled: dict[bytes, Enrolled]
+    _jobs: dict[bytes, tuple[bytes, Body, Any]]
+    _dialers: dict[Target, Dialer]
+
+    def _use(self, target: Target, cluster: bytes) -> None:
+        raise NotImplementedError
+
+    # Which nodes a cluster uses.
+    def extend(self, cluster: bytes, targets: Iterable[Target]) -> None:
+        """The cluster may use these nodes too."""
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is None:
+            return
+        for target in targets:
+            if target not in enrolled.targets:
+                enrolled.targets = (*enrolled.targets, target)
+            self._use(target, cluster)
+
+    def dial_again(self, targets: Iterable[Target]) -> None:
+        """Look for these nodes now, instead of when their next try is due."""
+        for target in targets:
+            if target in self._dialers:
+                self._dialers[target].hasten()
+
+    def use_variant(self, cluster: bytes, node: bytes, computation: Computation | None, files: dict[bytes, Body]) -> None:
+        """A node gets the computation with what its NodeAllocate has added; None when it gets what all get."""
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is not None:
+            enrolled.files.update(files)
+            enrolled.variants[node] = computation or enrolled.computation
+
+    def allocate_node(self, cluster: bytes, node: bytes) -> None:
+        """Ask NodeAllocate again about a node that the cluster has met, left or not."""
+        if cluster in self._enrolled:
+            self.dispatcher.do(self.ledger.node_allocated(cluster, node))
+
+    def deallocate_node(self, cluster: bytes, node: bytes) -> None:
+        """Give the node no more jobs of the cluster."""
+        if cluster in self._enrolled:
+            self.dispatcher.do(self.ledger.node_deallocated(cluster, node))
+
+    def close_node(self, cluster: bytes, node: bytes, terminate: bool) -> None:
+        """Leave the node when its jobs are done, or are cancelled."""
+        if cluster in self._enrolled:
+            self.dispatcher.do(self.ledger.node_closed(cluster, node, terminate))
+
+    def resetup_node(self, cluster: bytes, node: bytes, terminate: bool) -> None:
+        """Set the node up anew when its jobs are done, or are cancelled."""
+        if cluster in self._enrolled:
+            self._enrolled[cluster].refusals.pop(node, None)
+            self.dispatcher.do(self.ledger.node_resetup(cluster, node, terminate))
+
+    # How many of its CPUs, for all clusters.
+    def limit_node(self, node: bytes, cpus: int) -> int:
+        """Use so many CPUs of a node, or leave as many free if negative; the number in use from now on, -1 if there are not as many."""
+        entry = self.ledger.nodes.get(node)
+        if entry is None or entry.offered + cpus < 0:
+            return -1
+        self.dispatcher.do(self.ledger.node_limited(node, cpus))
+        for enrolled in self._enrolled.values():
+            enrolled.end.node_limited(node, entry.cpus)
+        return entry.cpus
+
+    # What runs there.
+    def jobs_at(self, cluster: bytes, node: bytes) -> list[Any]:
+        """The cluster's jobs that have a CPU of a node, as far as is known here."""
+        return [self._jobs[job][2] for job in self.ledger.jobs_at(cluster, node)]
+
+    def ask_for_jobs(self, cluster: bytes, node: bytes) -> Deferred[list[Any] | None]:
+        """The same as the node sees it; None when it does not answer."""
+
+        def answered(attempts: list[Attempt]) -> list[Any]:
+            return [self._jobs[each.job][2] for each in attempts if each.job in self._jobs]
+
+        link: Any = self.dispatcher.links.get(node)
+        if link is None:
+            return succeed(None)
+        asked: Deferred[list[Any] | None] = link.list_jobs(cluster)
+        return asked.addCallbacks(answered, lambda _: None)
+
+    # What clusters are told.
+    def node_available(self, node: bytes, available: Availability | None) -> None:
+        """See `dispytw.scheduler.dispatcher.Customer`."""
+        for cluster, enrolled in self._enrolled.items():
+            if cluster in self.ledger.nodes[node].preparations:
+                enrolled.end.node_available(node, available)
+
+    def _show(self, order: TellReady | TellClosed) -> None:
+        enrolled = self._enrolled.get(order.cluster)
+        if enrolled is None:
+            return
+        if isinstance(order, TellReady):
+            enrolled.end.node_ready(order.node)
+        else:
+            enrolled.end.node_closed(order.node, order.text, order.is_over)
