@@ -76,7 +76,7 @@ class MemoryCluster:
 
     def cancel(self, job: MemoryJob) -> bool:
         """Cancel it."""
-        return self.client.session.cancel(job.uid)
+        return bool(self.client.session.cancel(job.uid))
 
     def give_up(self) -> None:
         """Settle every job now."""
@@ -84,7 +84,8 @@ class MemoryCluster:
 
     def close(self) -> Deferred[Any]:
         """Clean up."""
-        return self.client.session.close_cluster(self.uid)
+        closed: Deferred[Any] = self.client.session.close_cluster(self.uid)
+        return closed
 
     def node_found(self, node: NodeFacts, address: Address) -> Deferred[int]:
         """The user's code answers a little later."""
