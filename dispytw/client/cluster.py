@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from dispytw.client import speech
 from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
+from dispytw.client.finding import check_ping_interval, own_addresses
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
 from dispytw.client.privatenode import private_node
@@ -47,14 +48,16 @@ class JobCluster:
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     :param computation: a Python function, or the path of a program to execute.
-    :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program) or
-        ``'*'``.
+    :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program),
+        ``'192.168.3.*'`` (nodes that are found and have such an address) or ``'*'`` (all that are found; the default).
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
     :param callback: called with each job that has ended, one after another, on a thread of its own.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
+    :param ip_addr: addresses or host names of this machine, on whose networks nodes are looked for; all by default.
+    :param ping_interval: 1 to 1000 seconds between two looks for nodes; by default it is looked until there is one.
     :param loglevel: level of the ``dispytw`` logger.
     :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
@@ -107,17 +110,17 @@ class JobCluster:
     ) -> None:
         _refuse_unbuilt(
             cluster_status=cluster_status,
-            ip_addr=ip_addr,
             ext_ip_addr=ext_ip_addr,
             port=None if port == 51347 else port,
             dest_path=dest_path,
-            ping_interval=ping_interval,
         )
         _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
         _check_isolation(isolation, max_jobs_per_worker)
         _check_paths(keyfile=keyfile, certfile=certfile, cafile=cafile)
         certificate = given_certificate(certfile, keyfile, cafile, speech.LOGGER.warning)
         _check_recovery(recover_file, recover)
+        check_ping_interval(ping_interval)
+        hosts = own_addresses(ip_addr)
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
@@ -139,7 +142,7 @@ class JobCluster:
         file = None
         if recover and recover_file is not False:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
-            credentials = [target.credential for target in found.targets]
+            credentials = [*(target.credential for target in found.targets), *(each.credential for each in found.wildcards)]
             file = begin_file(recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
         self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file)
         self._engine.clusters[self.uid] = self
@@ -151,7 +154,7 @@ class JobCluster:
                 found.targets,
                 reentrant=reentrant,
                 pulse_interval=pulse_interval,
-                note=found.note,
+                search=self._engine.finder.search(found.wildcards, found.choices, hosts, ping_interval),
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -120,7 +121,7 @@ class DispyNode:
 class NodeAllocate:
     """Which node to use, and how many of its slots. Subclass it to decide when the node is known.
 
-    :param host: host name or IP address; ``'*'`` for whatever is found.
+    :param host: host name or IP address; with a ``*`` in it, the addresses of nodes that are found: ``'192.168.3.*'``, or ``'*'`` for all.
     :param port: where its dispynode listens; the cluster's ``node_port`` if None.
     :param cpus: the most slots to use there; 0 for all, a negative number leaves as many free.
     :raises TypeError: for a host that is no string, or numbers that are none.
@@ -164,7 +165,7 @@ def node_entries(nodes: Any, node_port: int) -> list[NodeAllocate]:
     """What a cluster's ``nodes`` say, as NodeAllocate objects with ports; None means ``['*']``.
 
     :raises TypeError: for an entry that is neither a string nor a NodeAllocate, naming it.
-    :raises ValueError: for an empty list, or an address that is none.
+    :raises ValueError: for an empty list, an address that is none, or a wildcard that can match none.
     """
     if nodes is None:
         nodes = ["*"]
@@ -182,11 +183,17 @@ def _entry(node: Any, node_port: int) -> NodeAllocate:
     host = node.host if isinstance(node, NodeAllocate) else node
     if not isinstance(host, str):
         raise TypeError(f"nodes: {node!r} must be a string ('host', 'host:port') or a NodeAllocate")
-    if "*" in host and host != "*":
-        raise NotImplementedError(f"nodes: {host!r}: only a plain '*' is understood until discovery is built; name the node")
+    if "*" in host:
+        _check_pattern(host if isinstance(node, NodeAllocate) else parse_address(host, node_port).host)
     if isinstance(node, NodeAllocate):
         return node
     if node in ("*", LOCAL):
         return NodeAllocate(node)
     address = parse_address(node, node_port)
     return NodeAllocate(address.host, address.port)
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raise for a wildcard that can match no address."""
+    if not re.fullmatch(r"[0-9A-Fa-f:.%*]+", pattern):
+        raise ValueError(f"nodes: {pattern!r} can match no IP address; '*' stands for parts of addresses, not of host names: name the node")

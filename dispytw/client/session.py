@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from dispytw.client.advice import no_node_yet, rejection
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
+from dispytw.client.enrolled import Enrolled, Search, Target
 from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
 from dispytw.errors import AuthError, RefusedError, VersionError
@@ -38,33 +39,6 @@ FIRST_WORD = 3.0
 NEXT_WORD = 60.0
 #: Seconds that a closing link gets to say what it still has to say.
 CLOSING = 5.0
-
-
-@attrs.frozen
-class Target:
-    """One node that a cluster names.
-
-    :param address: where it is dialled.
-    :param credential: what proves that we may; belongs to this entry, not to the session.
-    :param private: whether this node was started for the program and ends with it.
-    """
-
-    address: Address
-    credential: Any
-    private: bool = attrs.field(default=False, eq=False)
-
-
-@attrs.define(eq=False)
-class _Enrolled:
-    computation: Computation
-    files: dict[bytes, Body]
-    end: ClusterEnd
-    targets: tuple[Target, ...]
-    pulse_interval: float | None
-    note: str
-    reminder: Any = None
-    refusals: dict[bytes, str] = attrs.field(factory=dict)
-    led: dict[bytes, Target] = attrs.field(factory=dict)
 
 
 Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
@@ -101,7 +75,7 @@ class Session:
         self._clock = clock
         self._now = now
         self._chance = chance or random.Random()
-        self._enrolled: dict[bytes, _Enrolled] = {}
+        self._enrolled: dict[bytes, Enrolled] = {}
         self._jobs: dict[bytes, tuple[bytes, Body, Any]] = {}
         self._dialers: dict[Target, Dialer] = {}
         self._links: dict[ConnectionFromNode, Address] = {}
@@ -117,19 +91,28 @@ class Session:
         targets: Sequence[Target],
         reentrant: bool = False,
         pulse_interval: float | None = None,
-        note: str = "",
+        search: Search | None = None,
     ) -> None:
         """Enrol a cluster and dial its nodes.
 
         :param files: digest → content, for every file of the computation and its bundle.
-        :param note: a line for the message that no node was found.
+        :param search: looks for nodes that are not named, if there may be any.
         """
-        enrolled = _Enrolled(computation, files, end, tuple(targets), pulse_interval, note)
+        enrolled = Enrolled(computation, files, end, tuple(targets), pulse_interval, search)
         self._enrolled[computation.uid] = enrolled
         self.dispatcher.do(self.ledger.cluster_opened(computation.uid, reentrant, pulse_interval))
         enrolled.reminder = self._clock.callLater(FIRST_WORD, self._remind, computation.uid)
         for target in enrolled.targets:
             self._use(target, computation.uid)
+        if search is not None:
+            search.begin(lambda target: self.found(computation.uid, target), lambda: self._is_served(computation.uid))
+
+    def found(self, cluster: bytes, target: Target) -> None:
+        """A node that the cluster did not name is there: it is dialled like the others."""
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is not None and target not in enrolled.targets:
+            enrolled.targets += (target,)
+            self._use(target, cluster)
 
     def _use(self, target: Target, cluster: bytes) -> None:
         dialer = self._dialers.get(target)
@@ -190,6 +173,8 @@ class Session:
         if enrolled.reminder.active():
             enrolled.reminder.cancel()
         del self._enrolled[cluster]
+        if enrolled.search is not None:
+            enrolled.search.end()
         for target in set(enrolled.targets):
             self._dialers[target].users.discard(cluster)
         return self._close_unused()
@@ -260,16 +245,23 @@ class Session:
         return min([DEFAULT_HEARTBEAT, *(pulse for pulse in pulses if pulse is not None)])
 
     def _dial_failed(self, dialer: Dialer, error: Exception) -> None:
-        if isinstance(error, (AuthError, VersionError)):
-            self._refused(dialer, str(error))
+        self._refused(dialer, dialer.state, isinstance(error, (AuthError, VersionError)))
 
-    def _refused(self, dialer: Dialer, text: str) -> None:
+    def _refused(self, dialer: Dialer, text: str, by_somebody: bool = True) -> None:
+        """A node cannot be used, or nobody is there. Of one that was named the user is told; one that was found may be dropped."""
         for cluster in sorted(dialer.users):
-            enrolled = self._enrolled[cluster]
-            key = str(dialer.address).encode()
-            if enrolled.refusals.get(key) != text:
-                enrolled.refusals[key] = text
-                enrolled.end.say(f"node {dialer.address} cannot be used: {text}")
+            target = self._enrolled[cluster].target_at(dialer.address)
+            if target is not None and target.found:
+                self._lost_interest(cluster, target, text, by_somebody)
+            elif by_somebody:
+                self._say_once(cluster, str(dialer.address).encode(), f"node {dialer.address} cannot be used: {text}")
+
+    def _lost_interest(self, cluster: bytes, target: Target, text: str, by_somebody: bool) -> None:
+        enrolled, known = self._enrolled[cluster], self._dialers[target].node in self.ledger.nodes
+        if not known and enrolled.search is not None and enrolled.search.failed(target, text, by_somebody):
+            enrolled.targets = tuple(each for each in enrolled.targets if each != target)
+            self._dialers[target].users.discard(cluster)
+            self._clock.callLater(0, self._close_unused)  # not now: its dialer is at work
 
     # How links begin and end (`dispytw.scheduler.connections.LinkEnds`).
     def link_introduced(self, link: ConnectionFromNode, facts: NodeFacts, holder: str) -> None:
@@ -302,7 +294,7 @@ class Session:
         """See Customer."""
         return self._still(cluster).files[digest]
 
-    def _still(self, cluster: bytes) -> _Enrolled:
+    def _still(self, cluster: bytes) -> Enrolled:
         if cluster not in self._enrolled:
             raise RefusedError("its cluster was closed meanwhile")
         return self._enrolled[cluster]
@@ -377,10 +369,13 @@ class Session:
     def _remind(self, cluster: bytes) -> None:
         enrolled = self._enrolled[cluster]
         enrolled.reminder = self._clock.callLater(NEXT_WORD, self._remind, cluster)
-        if any(node.live and self._is_ready(cluster, node) for node in self.ledger.nodes.values()):
-            return
-        tried = [(str(target.address), self._state_of(target, cluster)) for target in enrolled.targets]
-        enrolled.end.say(no_node_yet(enrolled.computation.name, tried, self.ledger.pending(cluster), enrolled.note))
+        if not self._is_served(cluster):
+            tried = [(str(target.address), self._state_of(target, cluster)) for target in enrolled.targets]
+            tried += enrolled.search.told() if enrolled.search is not None else []
+            enrolled.end.say(no_node_yet(enrolled.computation.name, tried, self.ledger.pending(cluster)))
+
+    def _is_served(self, cluster: bytes) -> bool:
+        return any(node.live and self._is_ready(cluster, node) for node in self.ledger.nodes.values())
 
     @staticmethod
     def _is_ready(cluster: bytes, node: Any) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 
+from dispytw.client.enrolled import Target
 from dispytw.client.nodes import LOCAL, NODE_PORT, Address, NodeAllocate, parse_address
-from dispytw.client.session import Target
+from dispytw.client.wildcards import Wildcard
 from dispytw.wire.certificates import Certificate
 from dispytw.wire.credentials import credential_from, read_secret_file, secret_credential
 
@@ -24,12 +25,12 @@ class Targets:
 
     :param targets: addresses with credentials.
     :param choices: which entry decides about the node at an address.
-    :param note: a line about what ``'*'`` was taken to mean, or empty.
+    :param wildcards: entries that stand for whatever is found.
     """
 
     targets: tuple[Target, ...]
     choices: dict[Address, NodeAllocate]
-    note: str = ""
+    wildcards: tuple[Wildcard, ...] = ()
 
 
 def find_targets(
@@ -48,20 +49,21 @@ def find_targets(
     """
     run_node = parse_address(environ[RUN_NODE], NODE_PORT) if RUN_NODE in environ else None
     found: dict[Target, NodeAllocate] = {}
-    note = ""
+    wildcards: list[Wildcard] = []
     for entry in entries:
         private = entry.host == LOCAL
         if private:
             address, credential = start_private_node()
         elif entry.host == "*" and run_node is not None:
             address, credential = run_node, None
+        elif "*" in entry.host:
+            credential = credential_from(secret, environ=environ, certificate=certificate)
+            wildcards.append(Wildcard(entry.host, entry.port or node_port, entry, credential))
+            continue
         else:
-            host = "127.0.0.1" if entry.host == "*" else entry.host
-            address, credential = Address(host, entry.port or node_port), None
-            if entry.host == "*":
-                note = f"'*' means {address} until discovery is built; name other nodes in nodes=[…]"
+            address, credential = Address(entry.host, entry.port or node_port), None
         if address == run_node:
             credential, private = secret_credential(read_secret_file(environ[RUN_SECRET_FILE])), True
         credential = credential or credential_from(secret, environ=environ, certificate=certificate)
         found.setdefault(Target(address, credential, private), entry)
-    return Targets(tuple(found), {target.address: entry for target, entry in found.items()}, note)
+    return Targets(tuple(found), {target.address: entry for target, entry in found.items()}, tuple(wildcards))

@@ -20,15 +20,15 @@ LAYERS: dict[str, dict[str, int]] = {
     },
     "node": {
         **dict.fromkeys(("bench", "orders", "tenancy"), MIND),
-        **dict.fromkeys(("adoption", "keeper", "telling"), HANDS),
+        **dict.fromkeys(("adoption", "herald", "keeper", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
         **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
     "client": {
-        **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
-        **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
+        **dict.fromkeys(("advice", "nodes", "remains", "report", "wildcards"), MIND),
+        **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "enrolled", "finding", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
@@ -36,7 +36,7 @@ LAYERS: dict[str, dict[str, int]] = {
         ),
         **dict.fromkeys(("cluster", "recovery"), MOUTH),
     },
-    "discovery": {"beacon": MIND, "udp": HANDS},
+    "discovery": {"beacon": MIND, "interfaces": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
 }
 
@@ -64,7 +64,7 @@ MASTER_KEYS = {"cli", "testing", "inmemory", "inmemoryjobs"}
 #: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
 PURE = {
     "__future__", "abc", "attr", "attrs", "bisect", "collections", "dataclasses", "enum", "functools", "heapq",
-    "itertools", "math", "msgpack", "operator", "re", "types", "typing",
+    "ipaddress", "itertools", "math", "msgpack", "operator", "re", "struct", "types", "typing",
 }  # fmt: skip
 
 PICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill"}
@@ -86,6 +86,7 @@ NOT_MIRRORED = {
     **dict.fromkeys(("inmemory", "inmemoryjobs"), "parts of dispytw.testing; tests/test_testing.py shows them at work"),
     "version": "one constant; tests/house/test_metadata.py compares it with the package's",
     "client.clusterend": "a protocol without behaviour",
+    "client.enrolled": "values and a protocol without behaviour",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
     "node.neighbours": "interfaces without behaviour",

@@ -1,0 +1,63 @@
+"""What the session remembers of a cluster, and what it needs of a cluster's search for nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from dispytw.client.clusterend import ClusterEnd
+from dispytw.client.nodes import Address
+from dispytw.values import Body, Computation
+
+
+@attrs.frozen
+class Target:
+    """One node that a cluster dials.
+
+    :param address: where it is dialled.
+    :param credential: what proves that we may; belongs to this entry, not to the session.
+    :param private: whether this node was started for the program and ends with it.
+    :param found: whether it has shown up, and was not named: then it is no use to insist where it is no node of ours.
+    """
+
+    address: Address
+    credential: Any
+    private: bool = attrs.field(default=False, eq=False)
+    found: bool = attrs.field(default=False, eq=False)
+
+
+class Search(Protocol):
+    """Looks for the nodes that a cluster's wildcards stand for. Lives in the reactor thread."""
+
+    def begin(self, found: Callable[[Target], None], is_served: Callable[[], bool]) -> None:
+        """Call ``found`` with each target that shows up; ask less once the cluster has a node."""
+
+    def failed(self, target: Target, text: str, refused: bool) -> bool:
+        """A target that was found could not be used; whether it is given up."""
+
+    def told(self) -> list[tuple[str, str]]:
+        """What was asked and who answered without being used, for the user."""
+
+    def end(self) -> None:
+        """The cluster is closed."""
+
+
+@attrs.define(eq=False)
+class Enrolled:
+    """One cluster of the session."""
+
+    computation: Computation
+    files: dict[bytes, Body]
+    end: ClusterEnd
+    targets: tuple[Target, ...]
+    pulse_interval: float | None
+    search: Search | None = None
+    reminder: Any = None
+    refusals: dict[bytes, str] = attrs.field(factory=dict)
+    led: dict[bytes, Target] = attrs.field(factory=dict)
+
+    def target_at(self, address: Address) -> Target | None:
+        """The cluster's own entry for an address."""
+        return next((target for target in self.targets if target.address == address), None)
