@@ -15,7 +15,7 @@ import attrs
 
 from dispytw.client.nodes import Address, NodeAllocate
 
-#: Addresses that are remembered, and how many of one host: whoever answers under many ports is no node.
+#: Addresses that are remembered, and how many of one host beside the port that was asked, where nodes are: who has many is no node.
 MOST_SEEN = 1024
 MOST_PORTS = 8
 #: Tries after which an address is given up that has never been a node, and seconds until it may be found again: at first, and at last.
@@ -53,12 +53,14 @@ class Wildcard:
 class _Seen:
     """An address that has shown up.
 
+    :ivar elsewhere: whether its TCP port is another than the one that was asked by UDP.
     :ivar in_use: whether it is dialled.
     :ivar rests_until: when it may be dialled again; and how often it has been given up.
     """
 
     name: str
     wildcard: Wildcard | None
+    elsewhere: bool
     state: str = ""
     in_use: bool = False
     failures: int = 0
@@ -90,11 +92,12 @@ class Sightings:
         return seen.wildcard
 
     def _remembered(self, address: Address, asked: int, name: str) -> _Seen | None:
-        if self._of_host[address.host] >= MOST_PORTS or not self._has_room():
+        elsewhere = address.port != asked
+        if (elsewhere and self._of_host[address.host] >= MOST_PORTS) or not self._has_room():
             return None
         mine = (each for each in self.wildcards if each.port == asked and each.matches(address.host))
-        self._seen[address] = seen = _Seen(name, next(mine, None))
-        self._of_host[address.host] += 1
+        self._seen[address] = seen = _Seen(name, next(mine, None), elsewhere)
+        self._of_host[address.host] += elsewhere
         return seen
 
     def _has_room(self) -> bool:
@@ -103,8 +106,7 @@ class Sightings:
         oldest = next((address for address, seen in self._seen.items() if not seen.in_use), None)
         if oldest is None:
             return False
-        del self._seen[oldest]
-        self._of_host -= Counter([oldest.host])
+        self._of_host -= Counter({oldest.host: int(self._seen.pop(oldest).elsewhere)})
         return True
 
     def failed(self, address: Address, text: str, refused: bool, now: float) -> bool:

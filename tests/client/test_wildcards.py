@@ -141,9 +141,9 @@ class Attacking(unittest.TestCase):
         self.sightings = Sightings([wildcard("*")])
 
     def test_ports_of_one_host(self) -> None:
-        """Nobody makes a client look at all ports of a host."""
+        """Nobody makes a client look at all ports of a host, or keeps it from the one where nodes are."""
         dialled = sum(self.sightings.seen(Address("10.0.0.7", port), PORT, "", 0.0) is not None for port in range(1, 60000))
-        self.assertEqual(MOST_PORTS, dialled)
+        self.assertEqual(MOST_PORTS + 1, dialled)  # one is where nodes are
         self.assertIsNotNone(self.sightings.seen(Address("10.0.0.8", PORT), PORT, "", 0.0))
 
     def test_many_hosts(self) -> None:
@@ -155,7 +155,14 @@ class Attacking(unittest.TestCase):
                 self.sightings.failed(address, "", True, 0.0)
         self.assertEqual(MOST_SEEN, len(self.sightings))
         self.assertIsNone(self.sightings.seen(Address("10.0.0.0", PORT), PORT, "", 1e9))
-        self.assertEqual(MOST_SEEN, len(self.sightings._of_host))
+
+    def test_room_for_many_hosts_with_many_ports(self) -> None:
+        """Nothing is remembered of those that had to make room."""
+        for i in range(3 * MOST_SEEN):
+            address = Address(f"10.{i // 65536}.{i // 256 % 256}.{i % 256}", 7)
+            self.sightings.seen(address, PORT, "", 0.0)
+            self.sightings.failed(address, "", True, 0.0)
+        self.assertEqual((MOST_SEEN, MOST_SEEN), (len(self.sightings), len(self.sightings._of_host)))
 
     def test_all_in_use(self) -> None:
         """When all that are remembered are dialled, no more are."""
