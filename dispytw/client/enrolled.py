@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import attrs
 
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.nodes import Address
+from dispytw.client.wildcards import Wildcard
 from dispytw.values import Body, Computation
 
 
@@ -33,6 +34,12 @@ class Search(Protocol):
 
     def begin(self, found: Callable[[Target], None], is_served: Callable[[], bool]) -> None:
         """Call ``found`` with each target that shows up; ask less once the cluster has a node."""
+
+    def look_for(self, wildcards: Sequence[Wildcard]) -> None:
+        """The cluster has more entries from now on."""
+
+    def ask_again(self) -> None:
+        """Ask for nodes now, whatever is known."""
 
     def failed(self, target: Target, text: str, refused: bool) -> bool:
         """A target that was found could not be used; whether it is given up."""

@@ -52,14 +52,14 @@ class Finder:
         choices: dict[Address, NodeAllocate],
         hosts: Sequence[str] = (),
         ping_interval: float | None = None,
-    ) -> Search | None:
-        """A search for the nodes that the wildcards stand for; None without any, and then nothing is asked.
+    ) -> Search:
+        """A search for the nodes that the wildcards stand for; without any, nothing is asked.
 
         :param choices: where it is written down which entry decides about a node, unless that is known.
         :param hosts: addresses of this machine whose networks are asked; all without any.
         :param ping_interval: seconds between two questions, for ever.
         """
-        return Search(self, wildcards, choices, hosts, ping_interval) if wildcards else None
+        return Search(self, wildcards, choices, hosts, ping_interval)
 
     def ask(self, port: int, hosts: Sequence[str]) -> list[tuple[str, str]]:
         """Ask at a UDP port; see `Asker.ask`."""
@@ -107,8 +107,20 @@ class Search:
     def begin(self, found: Callable[[Target], None], is_served: Callable[[], bool]) -> None:
         """See the protocol."""
         self._found, self._is_served = found, is_served
+        if self._sightings.wildcards:
+            self._begin_asking()
+
+    def _begin_asking(self) -> None:
         self._finder.searches.append(self)
         self._ask_on()
+
+    def look_for(self, wildcards: Sequence[Wildcard]) -> None:
+        """The cluster has more entries from now on: ask for them."""
+        self._sightings.add(wildcards)
+        if self._timer is None:
+            self._begin_asking()
+        else:
+            self.ask_again()
 
     def _ask_on(self) -> None:
         if self._rounds <= AT_LEAST or self._ping_interval is not None or not self._is_served():

@@ -107,6 +107,11 @@ class Session:
         if search is not None:
             search.begin(lambda target: self.found(computation.uid, target), lambda: self._is_served(computation.uid))
 
+    def search_of(self, cluster: bytes) -> Search | None:
+        """What looks for the nodes of a cluster that are not named; None when it is closed."""
+        enrolled = self._enrolled.get(cluster)
+        return enrolled.search if enrolled is not None else None
+
     def found(self, cluster: bytes, target: Target) -> None:
         """A node that the cluster did not name is there: it is dialled like the others."""
         enrolled = self._enrolled.get(cluster)

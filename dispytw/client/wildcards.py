@@ -75,9 +75,16 @@ class Sightings:
     """
 
     def __init__(self, wildcards: Iterable[Wildcard]) -> None:
-        self.wildcards = sorted(wildcards, key=lambda wildcard: -wildcard.precision)
+        self.wildcards: list[Wildcard] = []
         self._seen: dict[Address, _Seen] = {}
         self._of_host: Counter[str] = Counter()
+        self.add(wildcards)
+
+    def add(self, wildcards: Iterable[Wildcard]) -> None:
+        """There are more entries: who has shown up, and no entry stood for it, counts as new."""
+        self.wildcards = sorted([*self.wildcards, *wildcards], key=lambda wildcard: -wildcard.precision)
+        for address in [address for address, seen in self._seen.items() if seen.wildcard is None]:
+            self._forget(address)
 
     def seen(self, address: Address, asked: int, name: str, now: float) -> Wildcard | None:
         """A node has shown up at an address.
@@ -106,8 +113,11 @@ class Sightings:
         oldest = next((address for address, seen in self._seen.items() if not seen.in_use), None)
         if oldest is None:
             return False
-        self._of_host -= Counter({oldest.host: int(self._seen.pop(oldest).elsewhere)})
+        self._forget(oldest)
         return True
+
+    def _forget(self, address: Address) -> None:
+        self._of_host -= Counter({address.host: int(self._seen.pop(address).elsewhere)})
 
     def failed(self, address: Address, text: str, refused: bool, now: float) -> bool:
         """An address that has never been a node of ours could not be used.

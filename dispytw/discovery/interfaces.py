@@ -18,19 +18,21 @@ class Interface:
 
     :param address: the address.
     :param length: bits of the network's part.
+    :ivar network: the addresses that are reached without a router.
+    :ivar broadcast: reaches everybody there. Worked out, since what systems say of it is at times the interface's own address.
     """
 
     address: str
     length: int
+    network: ipaddress.IPv4Network = attrs.field(init=False, eq=False, repr=False)
+    broadcast: str = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def network(self) -> ipaddress.IPv4Network:
-        """The addresses that are reached without a router."""
+    @network.default
+    def _network(self) -> ipaddress.IPv4Network:
         return ipaddress.IPv4Network((self.address, self.length), strict=False)
 
-    @property
-    def broadcast(self) -> str:
-        """Reaches everybody on the network. Worked out: what systems say of it is at times the interface's own address."""
+    @broadcast.default
+    def _broadcast(self) -> str:
         return str(self.network.broadcast_address)
 
     @property

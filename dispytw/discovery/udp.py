@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +24,8 @@ log = Logger()
 STEADY = 10.0
 #: What is read of a datagram: one byte more than any of ours has.
 _READ = SIZE + 1
+#: Datagrams that are read before others get their turn.
+AT_ONCE = 256
 
 
 def find_interfaces() -> list[Interface]:
@@ -47,6 +50,28 @@ class Surroundings:
         if self._at is None or self._now() - self._at >= STEADY:
             self._known, self._at = self._find(), self._now()
         return self._known
+
+
+class InTurn:
+    """A real socket that pretends, after each so many datagrams, that there are no more.
+
+    Twisted reads on until it has read so many bytes: a flood of empty datagrams would never let it do anything else.
+    """
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self._left = AT_ONCE
+
+    def recvfrom(self, size: int) -> Any:
+        """Read a datagram."""
+        if not self._left:
+            self._left = AT_ONCE
+            raise BlockingIOError(errno.EWOULDBLOCK, "it is the turn of others")
+        self._left -= 1
+        return self._real.recvfrom(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 class DiscoverySocket(DatagramProtocol):
@@ -82,9 +107,11 @@ def open_ear(reactor: Any, ear: DiscoverySocket, host: str, port: int, shared: b
     :raises CannotListenError: when it is taken.
     """
     if shared:
-        return _open_shared(reactor, ear, host, port)
-    opened = reactor.listenUDP(port, ear, interface=host, maxPacketSize=_READ)
-    opened.setBroadcastAllowed(True)
+        opened = _open_shared(reactor, ear, host, port)
+    else:
+        opened = reactor.listenUDP(port, ear, interface=host, maxPacketSize=_READ)
+        opened.setBroadcastAllowed(True)
+    opened.socket = InTurn(opened.socket)
     return opened
 
 
@@ -132,6 +159,8 @@ class Answerer:
 
         :returns: why not all of them can be heard, or nothing.
         """
+        if not self._near():
+            return f"{self._host} is on no IPv4 network with a broadcast address"
         troubles = [self._open_at(self._host, False)]
         if self._host != ANY:
             troubles += [self._open_at(interface.broadcast, True) for interface in self._near()]
@@ -146,7 +175,7 @@ class Answerer:
         return ""
 
     def _heard(self, data: bytes, host: str, port: int, ear: DiscoverySocket) -> None:
-        if not port or not is_near(host, self._near()):
+        if len(data) != SIZE or not port or not is_near(host, self._near()):
             self.answering.dropped += 1
             return
         answer = self.answering.heard(data, host, self._presence, self._now())
@@ -247,7 +276,7 @@ class Asker:
             log.debug("announcements of nodes cannot be heard at {place}: {error}", place=place, error=error)
 
     def _heard(self, data: bytes, host: str, interface: Interface, announced_at: int | None) -> None:
-        if not is_near(host, [interface]):
+        if len(data) != SIZE or not is_near(host, [interface]):
             self.hearing.dropped += 1
             return
         hint = self.hearing.heard(data, host, self._now(), announced_at)

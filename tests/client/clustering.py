@@ -65,9 +65,7 @@ class Finder:
     def __init__(self) -> None:
         self.searches: list[tuple[Any, ...]] = []
 
-    def search(self, *arguments: Any) -> int | None:
-        if not arguments[0]:
-            return None
+    def search(self, *arguments: Any) -> int:
         self.searches.append(arguments)
         return len(self.searches)
 

@@ -192,7 +192,7 @@ class Opening(ClusterTestCase):
         self.assertEqual((cluster.uid, "compute", None), (computation.uid, computation.name, computation.program))
         self.assertIs(cluster.view, end)
         self.assertEqual(["node7:51500", "node8:51400"], [str(target.address) for target in targets])
-        self.assertEqual({"reentrant": True, "pulse_interval": 2, "search": None}, options)
+        self.assertEqual({"reentrant": True, "pulse_interval": 2, "search": 1}, options)
         self.assertEqual([len(body.data) for body in files.values()], [computation.bundle.size])
         self.assertIs(cluster, self.engine.clusters[cluster.uid])
         self.assertEqual("compute", cluster.name)

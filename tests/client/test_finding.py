@@ -50,7 +50,6 @@ class Networks(SynchronousTestCase):
         """A search that has begun."""
         wildcards = [Wildcard(pattern, port, NodeAllocate(pattern), "credential") for pattern in patterns]
         search = self.finder.search(wildcards, self.choices, hosts, ping_interval)
-        assert search is not None
         search.begin(self.found.append, lambda: self.served)
         self.addCleanup(search.end)
         return search
@@ -69,9 +68,13 @@ class Asking(Networks):
     """When it is asked."""
 
     def test_nothing_to_look_for(self) -> None:
-        """A cluster without wildcards asks nobody, and opens no socket."""
-        self.assertIsNone(self.finder.search([], self.choices))
-        self.assertEqual([], self.desk.sockets)
+        """A cluster without wildcards asks nobody, opens no socket, and hears nothing of what others find."""
+        search = self.search()
+        search.ask_again()
+        self.assertEqual(([], [], []), (self.desk.sockets, self.desk.getDelayedCalls(), search.told()))
+        self.answerer(self.node)
+        self.search("*").end()
+        self.assertEqual(1, len(self.found))
 
     def test_at_the_beginning(self) -> None:
         """At once, and twice more within seconds, since datagrams get lost, even if a node is there; then no more."""
@@ -124,7 +127,6 @@ class Asking(Networks):
         """Each port that an entry names is asked, once for all its entries."""
         wildcards = [Wildcard(pattern, port, NodeAllocate(pattern)) for pattern, port in (("*", 5000), ("10.*", 5000), ("10.*", 6000))]
         search = self.finder.search(wildcards, self.choices)
-        assert search is not None
         search.begin(self.found.append, lambda: True)
         self.addCleanup(search.end)
         self.assertEqual([5000] * 3 + [6000] * 3, [port for *_, port in self.desk.sent])
@@ -201,6 +203,20 @@ class Finding(Networks):
         self.assertEqual(["127.0.0.1"], [target.address.host for target in self.found])
         self.search("*", hosts=("10.0.0.1",))
         self.assertEqual({"10.0.0.1", "10.0.0.7"}, {target.address.host for target in self.found[1:]})
+
+    def test_more_entries(self) -> None:
+        """A cluster may have more of them later, and even its first: what they stand for is asked for, and found."""
+        self.answerer(self.node)
+        self.answerer(self.node, port=60000)
+        more = [Wildcard("10.*", port, NodeAllocate("10.*"), "credential") for port in (PORT, 60000)]
+        for search in (self.search(), self.search("192.168.*")):
+            self.questions(100)
+            search.look_for(more[:1])
+            search.look_for(more[1:])
+            self.assertEqual(["10.0.0.7:51348", "10.0.0.7:60000"], [str(target.address) for target in self.found])
+            self.found.clear()
+            search.end()
+        self.assertEqual([], self.desk.getDelayedCalls())
 
     def test_given_up(self) -> None:
         """A node that refuses us is dropped, told of, and found again when it has rested."""

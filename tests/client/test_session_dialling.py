@@ -242,6 +242,12 @@ class Finding(Dials):
         self.clock.pump([1.0] * 100)
         self.assertEqual((1, [("10.0.0.7:51348", "it is no node but a scheduler", True)]), (len(self.dials), self.search.failures))
 
+    def test_asking_for_more(self) -> None:
+        """A cluster's search can be had as long as it is open."""
+        self.open(1, search=self.search)
+        self.open(2)
+        self.assertEqual([self.search, None, None], [self.session.search_of(bytes([n]) * 16) for n in (1, 2, 3)])
+
     def test_closed(self) -> None:
         """Nothing is left."""
         self.open(1, search=self.search)

@@ -78,6 +78,22 @@ class Choosing(unittest.TestCase):
             self.assertEqual(pattern, taken and taken.pattern)
 
 
+class Adding(unittest.TestCase):
+    """Entries that come later."""
+
+    def test_no_entry_before(self) -> None:
+        """A node for which none stood is found when it shows up again; one that is dialled stays with its entry."""
+        sightings = Sightings([wildcard("10.*")])
+        there, elsewhere = Address("10.0.0.7", PORT), Address("192.168.0.7", PORT)
+        for address in (there, elsewhere):
+            sightings.seen(address, PORT, "", 0.0)
+        sightings.add([wildcard("192.*"), wildcard("10.0.*")])
+        self.assertEqual(["10.0.*", "192.*", "10.*"], [each.pattern for each in sightings.wildcards])
+        self.assertIsNone(sightings.seen(there, PORT, "", 0.0))
+        taken = sightings.seen(elsewhere, PORT, "", 0.0)
+        self.assertEqual("192.*", taken and taken.pattern)
+
+
 class Using(unittest.TestCase):
     """One address in the course of time."""
 

@@ -185,6 +185,14 @@ class Announcing(Networks):
         self.assertIn("UDP port 60000 on 0.0.0.0: [Errno 98] Address already in use", answerer.open())
         answerer.announce()
 
+    def test_no_network(self) -> None:
+        """A node on an address that is on no IPv4 network says that it cannot be found, and opens nothing."""
+        for host in ("::1", "10.9.0.1"):
+            answerer = Answerer(self.node, Presence(b"n" * 16, PORT, ""), host, PORT, self.node.seconds, Surroundings(self.node.seconds, self.node.find))
+            self.assertEqual(f"{host} is on no IPv4 network with a broadcast address", answerer.open())
+            answerer.announce()
+        self.assertEqual([], self.node.sockets)
+
     def test_closed(self) -> None:
         """A node that has ended announces nothing."""
         answerer = self.answerer(self.node)
@@ -247,6 +255,20 @@ class Attacking(Networks):
 class RealSockets(SynchronousTestCase):
     """What the system has to do with it."""
 
+    def test_in_turn(self) -> None:
+        """However many datagrams there are, empty ones too, others get their turn after so many; nothing is lost by it."""
+        real = mock.Mock()
+        real.recvfrom.return_value = b"", ("10.0.0.1", 5)
+        in_turn = udp.InTurn(real)
+        for _ in range(3):
+            for _ in range(udp.AT_ONCE):
+                self.assertEqual((b"", ("10.0.0.1", 5)), in_turn.recvfrom(9))
+            with self.assertRaises(BlockingIOError) as caught:
+                in_turn.recvfrom(9)
+            self.assertEqual(errno.EWOULDBLOCK, caught.exception.args[0])
+        self.assertEqual(3 * udp.AT_ONCE, real.recvfrom.call_count)
+        self.assertIs(real.fileno, in_turn.fileno)
+
     def test_interfaces(self) -> None:
         """This machine has loopback at least."""
         self.assertIn(Interface("127.0.0.1", 8), find_interfaces())
@@ -269,4 +291,5 @@ class RealSockets(SynchronousTestCase):
         """A socket may send to broadcast addresses, and reads one byte more than a datagram has."""
         machine = Machine()
         opened = open_ear(machine, DiscoverySocket(mock.Mock()), "127.0.0.1", 0)
+        self.assertIsInstance(opened.socket, udp.InTurn)
         self.assertEqual((True, SIZE + 1), (opened.may_broadcast, opened.longest))
