@@ -16,7 +16,7 @@ import attrs
 from dispytw.client.nodes import Address, NodeAllocate
 
 #: Addresses that are remembered, and how many of one host beside the port that was asked, where nodes are: who has many is no node.
-MOST_SEEN = 1024
+MOST_SEEN = 4096
 MOST_PORTS = 8
 #: Tries after which an address is given up that has never been a node, and seconds until it may be found again: at first, and at last.
 TRIES = 3

@@ -192,6 +192,13 @@ class Answerer:
     def close(self) -> Deferred[Any]:
         """Hear and say no more; fires when the sockets are closed."""
         opened, self._open = self._open, []
+        heard = self.answering
+        log.debug(
+            "of those who asked for nodes {answered} got an answer and {refused} asked too often; {dropped} datagrams meant nothing",
+            answered=heard.answered,
+            refused=heard.refused,
+            dropped=heard.dropped,
+        )
         return _closed(transport for _, transport in opened)
 
 

@@ -1,0 +1,39 @@
+"""Every program in examples/ runs as it is, on a private node. One that needs arguments, or a test of its own, says so here."""
+
+from __future__ import annotations
+
+import sys
+import unittest
+
+from tests.functional.daemons import SOURCE_ROOT, Daemons
+
+#: What a program's output must contain, by its name without ``.py``.
+SAYS: dict[str, list[str]] = {
+    "anynodes": ["found ", "which runs Linux", "20 jobs ran on 127.0.0.1"],
+}
+#: Those that are shown elsewhere.
+ELSEWHERE = {"checksums": "tests/functional/test_checksums.py"}
+#: Lines of a program; more would not be an example of one thing.
+LONGEST = 60
+
+PROGRAMS = {path.stem: path for path in sorted((SOURCE_ROOT / "examples").glob("*.py"))}
+
+
+class Examples(unittest.TestCase):
+    """One after another."""
+
+    def test_all_run(self) -> None:
+        """Each ends well, and says what it promises."""
+        for name, said in SAYS.items():
+            with self.subTest(name):
+                daemons = Daemons(self)
+                done = daemons.run([sys.executable, "-m", "dispytw.cli.main", "run", str(PROGRAMS[name])])
+                self.assertEqual(0, done.code, done)
+                for text in said:
+                    self.assertIn(text, done.out)
+
+    def test_none_is_forgotten(self) -> None:
+        """Each is run here or elsewhere, and is short."""
+        self.assertEqual(set(PROGRAMS), {*SAYS, *ELSEWHERE})
+        for name in SAYS:
+            self.assertLessEqual(len(PROGRAMS[name].read_text(encoding="utf-8").splitlines()), LONGEST, name)
