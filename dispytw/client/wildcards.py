@@ -6,6 +6,7 @@ characters, dots included. It never matches a host name, and dials nobody by its
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -77,13 +78,14 @@ class Sightings:
     def __init__(self, wildcards: Iterable[Wildcard]) -> None:
         self.wildcards: list[Wildcard] = []
         self._seen: dict[Address, _Seen] = {}
+        self._unused: dict[Address, None] = {}
         self._of_host: Counter[str] = Counter()
         self.add(wildcards)
 
     def add(self, wildcards: Iterable[Wildcard]) -> None:
         """There are more entries: who has shown up, and no entry stood for it, counts as new."""
         self.wildcards = sorted([*self.wildcards, *wildcards], key=lambda wildcard: -wildcard.precision)
-        for address in [address for address, seen in self._seen.items() if seen.wildcard is None]:
+        for address in [address for address in self._unused if self._seen[address].wildcard is None]:
             self._forget(address)
 
     def seen(self, address: Address, asked: int, name: str, now: float) -> Wildcard | None:
@@ -96,6 +98,7 @@ class Sightings:
         if seen is None or seen.wildcard is None or seen.in_use or now < seen.rests_until:
             return None
         seen.in_use, seen.name, seen.state, seen.failures = True, name, "", 0
+        del self._unused[address]
         return seen.wildcard
 
     def _remembered(self, address: Address, asked: int, name: str) -> _Seen | None:
@@ -104,20 +107,24 @@ class Sightings:
             return None
         mine = (each for each in self.wildcards if each.port == asked and each.matches(address.host))
         self._seen[address] = seen = _Seen(name, next(mine, None), elsewhere)
+        self._unused[address] = None
         self._of_host[address.host] += elsewhere
         return seen
 
     def _has_room(self) -> bool:
         if len(self._seen) < MOST_SEEN:
             return True
-        oldest = next((address for address, seen in self._seen.items() if not seen.in_use), None)
+        oldest = next(iter(self._unused), None)
         if oldest is None:
             return False
         self._forget(oldest)
         return True
 
     def _forget(self, address: Address) -> None:
-        self._of_host -= Counter({address.host: int(self._seen.pop(address).elsewhere)})
+        del self._unused[address]
+        self._of_host[address.host] -= self._seen.pop(address).elsewhere
+        if not self._of_host[address.host]:
+            del self._of_host[address.host]
 
     def failed(self, address: Address, text: str, refused: bool, now: float) -> bool:
         """An address that has never been a node of ours could not be used.
@@ -132,15 +139,16 @@ class Sightings:
         if not refused and seen.failures < TRIES:
             return False
         seen.in_use = False
+        self._unused[address] = None
         seen.rests_until = now + min(LONGEST_REST, FIRST_REST * 2.0**seen.rests)
         seen.rests = min(seen.rests + 1, 10)
         return True
 
     def unused(self) -> list[tuple[str, str]]:
         """Who has shown up and is not dialled: each with what came of it, for the user."""
-        unused = [(address, seen) for address, seen in self._seen.items() if not seen.in_use]
-        lines = [(_named(address, seen.name), _state(seen)) for address, seen in unused[:MOST_NAMED]]
-        return [*lines, ("…", f"{len(unused) - MOST_NAMED} more")] if len(unused) > MOST_NAMED else lines
+        named = [(address, self._seen[address]) for address in itertools.islice(self._unused, MOST_NAMED)]
+        lines = [(_named(address, seen.name), _state(seen)) for address, seen in named]
+        return [*lines, ("…", f"{len(self._unused) - MOST_NAMED} more")] if len(self._unused) > MOST_NAMED else lines
 
     def __len__(self) -> int:
         return len(self._seen)

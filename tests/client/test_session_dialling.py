@@ -185,13 +185,15 @@ class Finding(Dials):
 
     def test_dialled(self) -> None:
         """What is found is dialled, once; a cluster that names it, and one that finds it too, share the link."""
-        self.open(1, search=self.search)
+        end = self.open(1, search=self.search)
         self.assertEqual([], self.dials)
         for _ in range(2):
             self.search.found(self.node7)
         self.open(2, self.target("10.0.0.7"))
         self.assertEqual(["10.0.0.7:51348"], [str(dial.address) for dial in self.dials])
         self.assertFalse(self.search.is_served())
+        self.clock.advance(3)
+        self.assertEqual(1, end.said[-1].count("10.0.0.7:51348"))
         self.session.close_cluster(b"\1" * 16)
         self.assertEqual((1, False), (self.search.ended, self.dials[0].done.called))
         self.search.found(self.node7)
