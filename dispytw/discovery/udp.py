@@ -46,9 +46,13 @@ class Surroundings:
         self._at: float | None = None
 
     def look(self) -> list[Interface]:
-        """The interfaces."""
+        """The interfaces; those known before where the machine does not say."""
         if self._at is None or self._now() - self._at >= STEADY:
-            self._known, self._at = self._find(), self._now()
+            self._at = self._now()
+            try:
+                self._known = self._find()
+            except OSError as error:  # one went while it was looked at, or a sandbox does not let us
+                log.warn("this machine's network interfaces cannot be listed: {error}", error=error)
         return self._known
 
 

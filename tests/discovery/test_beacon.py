@@ -27,6 +27,8 @@ from dispytw.discovery.beacon import (
     parsed,
 )
 
+EVERY_PYTHON = False
+
 TOKEN_A, TOKEN_B = b"a" * TOKEN, b"b" * TOKEN
 NODE = Presence(b"n" * UID, 51348, "node7")
 QUESTION = packed(Question(TOKEN_A))

@@ -8,6 +8,7 @@ import socket
 from unittest import mock
 
 from twisted.internet.error import CannotListenError
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.discovery import udp
@@ -118,6 +119,17 @@ class Asking(Networks):
         self.assertEqual(1, self.desk.looks)
         self.desk.advance(udp.STEADY)
         self.assertIn(("10.9.0.255", ""), asker.ask(PORT))
+
+    def test_a_machine_that_does_not_tell(self) -> None:
+        """What was known stays known; nothing raises."""
+        surroundings = Surroundings(self.desk.seconds, self.desk.find)
+        before = surroundings.look()
+        self.patch(surroundings, "_find", mock.Mock(side_effect=OSError(errno.ENODEV, "No such device")))
+        self.desk.advance(udp.STEADY)
+        with capturedLogs() as logged:
+            self.assertEqual(before, surroundings.look())
+        self.assertEqual(1, len(logged))
+        self.assertEqual([], Surroundings(self.desk.seconds, mock.Mock(side_effect=PermissionError())).look())
 
     def test_troubles(self) -> None:
         """A network on which nothing can be sent is said, and the others are asked."""

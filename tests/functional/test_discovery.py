@@ -9,6 +9,7 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.discovery.beacon import ANSWERS, SIZE, TOKEN, Presence, Question, packed, parsed
+from dispytw.wire.credentials import new_secret
 from tests.functional.daemons import Daemons, RunningNode
 from tests.functional.networks import Network, obstacle
 from tests.functional.telling import TellingProgram
@@ -44,6 +45,15 @@ WAITS = LOOKS.replace("wanted = int(sys.argv[2])", "wanted = 0") + """
 """
 
 
+#: Looks for all nodes, and then in a second cluster for those whose address ends so.
+LOOKS_TWICE = LOOKS + """
+    cluster.close()
+    cluster = dispy.JobCluster(compute, nodes=["10.77.*.3"], **options)
+    jobs = [cluster.submit(n) for n in range(8)]
+    print(*sorted({job.ip_addr for job in jobs if job() is not None}))
+"""
+
+
 def free_port() -> int:
     """A port that nobody has, for TCP and UDP."""
     with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
@@ -68,21 +78,15 @@ class OnThisMachine(SynchronousTestCase):
         """A program that names no node."""
         return TellingProgram(self.daemons, source, self.options, str(nodes))
 
-    def test_two_programs(self) -> None:
-        """Both find the node, by the secret of their user alone; the second uses it when the first has ended."""
-        self.node()
+    def test_a_node_that_starts_later(self) -> None:
+        """Is found when it says that it is there, by two programs of one machine: one uses it when the other has ended."""
         programs = [self.looks(), self.looks()]
+        for each in programs:
+            each.hear("looks")
+        self.node()
         for each in programs:
             done = each.wait()
             self.assertEqual((0, "127.0.0.1\n"), (done.code, done.out), done)
-
-    def test_a_node_that_starts_later(self) -> None:
-        """Is found when it says that it is there; it is not waited for a question."""
-        program = self.looks()
-        program.hear("looks")
-        self.node()
-        done = program.wait()
-        self.assertEqual((0, "127.0.0.1\n"), (done.code, done.out), done)
 
     def test_a_node_with_another_secret(self) -> None:
         """Is not used; the program says so when it has no other, and not before."""
@@ -91,12 +95,6 @@ class OnThisMachine(SynchronousTestCase):
         self.assertNotIn("cannot be used", done.err)
         self.assertRegex(done.err, rf"  \*: asked \d times by UDP at 127\.0\.0\.1, 127\.255\.255\.255, port {self.port}; 1 answered\n")
         self.assertRegex(done.err, rf"  {node.address} \(\S+\): answered; wrong secret")
-
-    def test_a_node_that_is_not_to_be_found(self) -> None:
-        """Has no ear for it: its UDP port is free."""
-        self.node("--no-discovery")
-        with socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            datagram.bind(("127.0.0.1", self.port))
 
     def test_a_flood(self) -> None:
         """A node answers the address that floods it so many times, each time no longer than the question, and goes on."""
@@ -131,8 +129,8 @@ class OnThisMachine(SynchronousTestCase):
             question, asker = lies.recvfrom(SIZE)
             asked = parsed(question)
             assert isinstance(asked, Question)
-            for port in range(trap.getsockname()[1], trap.getsockname()[1] + 200):
-                lies.sendto(packed(Presence(b"l" * 16, port % 65536 or 1, "liar", asked.token)), asker)
+            for port in (trap.getsockname()[1], *range(1, 50)):
+                lies.sendto(packed(Presence(b"l" * 16, port, "liar", asked.token)), asker)
             trap.accept()[0].close()
             self.node()
             done = program.wait()
@@ -146,28 +144,27 @@ class OnOtherMachines(SynchronousTestCase):
         if obstacle():
             print(f"\nnot tried: {obstacle()}")
             self.skipTest(obstacle())
-        self.daemons = Daemons(self)
+        self.daemons = Daemons(self, seconds=60.0)
         self.network = Network(self.daemons, self, 3)
+        self.secret = new_secret()
 
     def test_two_nodes(self) -> None:
-        """A program finds both by broadcast; one with a wildcard uses those that match."""
+        """A program finds both by broadcast; a cluster with a wildcard uses those that match."""
         for number in (1, 2):
-            self.network.node(number, secret="shared by all")
-        both = self.network.program(0, LOOKS, "dict(secret='shared by all')", "2").wait()
-        self.assertEqual((0, "10.77.0.2 10.77.0.3\n"), (both.code, both.out), both)
-        one = self.network.program(0, LOOKS, "dict(secret='shared by all', nodes=['10.77.*.3'])", "1").wait()
-        self.assertEqual((0, "10.77.0.3\n"), (one.code, one.out), one)
+            self.network.node(number, secret=self.secret)
+        done = self.network.program(0, LOOKS_TWICE, f"dict(secret={self.secret!r})", "2").wait()
+        self.assertEqual((0, "10.77.0.2 10.77.0.3\n10.77.0.3\n"), (done.code, done.out), done)
 
     def test_a_node_that_starts_later(self) -> None:
         """Says so to all machines; programs that ask on its network hear it, one that asks on loopback only does not."""
-        here = self.network.program(2, WAITS, "dict(secret='shared by all', ip_addr='127.0.0.1')")
+        here = self.network.program(2, WAITS, f"dict(secret={self.secret!r}, ip_addr='127.0.0.1')")
         programs = [
-            self.network.program(0, LOOKS, "dict(secret='shared by all', ip_addr='10.77.0.1')", "1"),
-            self.network.program(2, LOOKS, "dict(secret='shared by all', nodes=['10.*.2'])", "1"),
+            self.network.program(0, LOOKS, f"dict(secret={self.secret!r}, ip_addr='10.77.0.1')", "1"),
+            self.network.program(2, LOOKS, f"dict(secret={self.secret!r}, nodes=['10.*.2'])", "1"),
         ]
         for each in (here, *programs):
             each.hear("looks")
-        self.network.node(1, secret="shared by all", host=self.network.host(1))
+        self.network.node(1, secret=self.secret, host=self.network.host(1))
         for each in programs:
             done = each.wait()
             self.assertEqual((0, "10.77.0.2\n"), (done.code, done.out), done)
