@@ -105,6 +105,16 @@ class AtWork(SynchronousTestCase):
         self.house.advance(1)
         self.assertEqual((FINISHED, 1, []), (job.status, self.links(), cluster.said))
 
+    def test_found_and_written_down(self) -> None:
+        """What a recover file is told of a node that was found is where it was found, and what opens it."""
+        cluster = self.client.cluster([])
+        places: list[Place] = []
+        cluster.jobs_leave = lambda place, *_: (places.append(place), True)[1]  # type: ignore[method-assign]
+        self.found(cluster, self.node)
+        cluster.submit(0.1)
+        self.house.advance(1)
+        self.assertEqual([Place(self.node.uid, "127.0.0.1", 51348, None, False)], places)
+
     def test_found_and_away(self) -> None:
         """A node that was found and has proved to be ours is dialled for ever, like one that is named."""
         cluster = self.client.cluster([])
