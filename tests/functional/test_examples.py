@@ -13,6 +13,7 @@ SAYS: dict[str, list[str]] = {
     "choose_nodes": [" CPUs, ", "the values are [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]"],
     "job_scheduler": [" is ready, with ", "168 primes below 1000, says 127.0.0.1", "10 jobs were placed by this program"],
     "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
+    "anynodes": ["found ", "which runs Linux", "20 jobs ran on 127.0.0.1"],
 }
 #: Those that are shown elsewhere.
 ELSEWHERE = {"checksums": "tests/functional/test_checksums.py"}
