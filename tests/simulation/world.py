@@ -162,10 +162,11 @@ class World:
         if open_clusters:
             self.submit_to(self.chance.choice(open_clusters))
 
-    def submit_to(self, cluster: LawfulCluster) -> None:
-        """A user submits a job, as soon as his program runs."""
+    def submit_to(self, cluster: LawfulCluster, node: MemoryNode | None = None, seconds: float | None = None) -> None:
+        """A user submits a job, as soon as his program runs; perhaps for one node alone, and of a known length."""
         scales = (0.0, 0.002, 0.01, 0.01, 0.01, 3.0) if cluster.uid in self.quick else (0.0, 0.2, 2.0, 2.0, 12.0)
         duration = min(self.chance.choice(scales) * self.chance.expovariate(1.0), 40.0)
+        duration = duration if seconds is None else seconds
         padding = self.chance.choices((0, 120_000, LARGE), (0.92, 0.07, 0.01))[0]
         place = self.chance.random()
 
@@ -183,7 +184,7 @@ class World:
 
             self.house.new_uid = known  # type: ignore[method-assign]
             try:
-                job.append(cluster.submit(round(duration, 3), padding, self._place(cluster, place)))
+                job.append(cluster.submit(round(duration, 3), padding, node or self._place(cluster, place)))
             finally:
                 self.house.new_uid = uid  # type: ignore[method-assign]
 
