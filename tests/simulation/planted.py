@@ -313,8 +313,8 @@ def try_everything_again(patch: Patch) -> None:
     """
     submitted = Ledger.submitted
 
-    def tries(self: Ledger, cluster: bytes, job: bytes, options: JobOptions = PLAIN) -> list[Order]:
-        return submitted(self, cluster, job, attrs.evolve(options, retries=options.retries + 1))
+    def tries(self: Ledger, cluster: bytes, job: bytes, options: JobOptions = PLAIN, node: bytes | None = None) -> list[Order]:
+        return submitted(self, cluster, job, attrs.evolve(options, retries=options.retries + 1), node)
 
     patch(Ledger, "submitted", tries)
 
