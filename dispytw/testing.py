@@ -37,9 +37,10 @@ from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.keeper import Keeper
 from dispytw.node.steward import Steward
-from dispytw.values import RUNNING, Attempt, Computation, File, Inline, NodeFacts, Outcome
+from dispytw.values import RUNNING, Attempt, Body, Computation, File, Inline, NodeFacts, Outcome
 from dispytw.version import VERSION
 from dispytw.wire.frames import Ended, Runs
+from dispytw.wire.jobframes import Wrote
 from dispytw.wire.streams import MemorySinks
 
 _BUNDLE = File(".bundle", b"\0" * 32, 0)
@@ -198,6 +199,15 @@ class MemoryCluster:
     def job_running(self, job: MemoryJob, node: bytes, address: Address, started: float) -> None:
         """See ClusterEnd."""
         job.status = RUNNING
+
+    def job_provisional(self, job: MemoryJob, address: Address, body: Body) -> None:
+        """See ClusterEnd."""
+
+    def job_wrote(self, job: MemoryJob, wrote: Wrote) -> None:
+        """See ClusterEnd."""
+
+    def node_back(self) -> None:
+        """See ClusterEnd."""
 
     def job_settled(self, job: MemoryJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
         """See ClusterEnd."""

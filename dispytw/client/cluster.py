@@ -16,6 +16,7 @@ from dispytw.client import speech
 from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
+from dispytw.client.live import LiveOutput, check_stream
 from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
 from dispytw.client.privatenode import private_node
 from dispytw.client.programs import pack_strings
@@ -43,7 +44,7 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster:
+class JobCluster(LiveOutput):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     :param computation: a Python function, or the path of a program to execute.
@@ -51,7 +52,7 @@ class JobCluster:
         ``'*'``.
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
-    :param callback: called with each job that has ended, one after another, on a thread of its own.
+    :param callback: called with each job that has ended or has a provisional result, one after another, on a thread of its own.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
@@ -69,6 +70,7 @@ class JobCluster:
         little for short jobs, and what one job leaves in memory the next ones find.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced by a fresh one; no limit by default.
     :param recover: False for no recover file; so does ``recover_file=False``.
+    :param stream: called with a job, text that it has just written, and whether to its stderr, while it runs; on the thread of callback.
     :raises TypeError: when a parameter has the wrong type; it is named.
     :raises ValueError: when one has a value that makes no sense; it is named.
     :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
@@ -104,6 +106,7 @@ class JobCluster:
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
         recover: bool = True,
+        stream: Callable[[DispyJob, str, bool], Any] | None = None,
     ) -> None:
         _refuse_unbuilt(
             cluster_status=cluster_status,
@@ -118,6 +121,7 @@ class JobCluster:
         _check_paths(keyfile=keyfile, certfile=certfile, cafile=cafile)
         certificate = given_certificate(certfile, keyfile, cafile, speech.LOGGER.warning)
         _check_recovery(recover_file, recover)
+        check_stream(stream)
         entries = node_entries(nodes, node_port)
         self.uid = secrets.token_bytes(16)
         self._shipment: Shipment = pack_computation(
@@ -141,7 +145,8 @@ class JobCluster:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
             credentials = [target.credential for target in found.targets]
             file = begin_file(recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
-        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file)
+        ask = self._ask_for_output
+        self.view = View(self, callback, found.choices, self._engine, speech.LOGGER.warning, file, stream, ask)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(

@@ -9,11 +9,14 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 
+from dispytw.client.feeds import Ask, Feeds
 from dispytw.client.job import DispyJob
 from dispytw.client.keeping import Keeping, NoFile
 from dispytw.client.nodes import Address, DispyNode, NodeAllocate
 from dispytw.client.remains import Place
-from dispytw.values import CANCELLED, Attempt, NodeFacts, Outcome
+from dispytw.client.remarks import Remarks, Stream
+from dispytw.values import CANCELLED, Attempt, Body, NodeFacts, Outcome
+from dispytw.wire.jobframes import Wrote
 from dispytw.wire.records import outcome_bodies
 
 
@@ -29,6 +32,9 @@ class Threads(Protocol):
     def in_callback(self) -> bool:
         """Whether the caller is the callback thread."""
 
+    def later(self, call: Callable[[], Any]) -> None:
+        """Have a call made in the reactor thread."""
+
 
 class View:
     """One cluster as its user sees it.
@@ -38,6 +44,8 @@ class View:
     :param choices: which NodeAllocate decides about a node dialled at an address.
     :param say: tells the user.
     :param file: where it is written down what must outlive this process.
+    :param stream: called with each job that has written something, the text, and whether it was to stderr; or None.
+    :param ask: asks for what a job writes.
     :ivar jobs: how many jobs it has had.
     :ivar unread: jobs that have ended and were not delivered.
     """
@@ -50,6 +58,8 @@ class View:
         threads: Threads,
         say: Callable[[str], None],
         file: Keeping | None = None,
+        stream: Stream | None = None,
+        ask: Ask = lambda job, outputs: None,
     ) -> None:
         self.say = say
         self.file: Keeping = file or NoFile()
@@ -66,6 +76,22 @@ class View:
         self._uncalled = 0
         self._left = False
         self.unread = 0
+        self.feeds = Feeds(ask)
+        self.remarks = Remarks(callback, stream, self.feeds, self)
+
+    # What the callbacks of remarks need (`dispytw.client.remarks.Callbacks`).
+    def call(self, function: Callable[[DispyJob], Any], job: DispyJob, then: Callable[[], Any] = lambda: None) -> None:
+        """Have a callback called, for which `wait` waits; ``then`` is called after it, in the reactor thread."""
+        with self._changed:
+            self._uncalled += 1
+
+        def called() -> None:
+            self._threads.later(then)
+            with self._changed:
+                self._uncalled -= 1
+                self._changed.notify_all()
+
+        self._threads.call_back(function, job, called)
 
     # The user's threads.
     @property
@@ -137,6 +163,20 @@ class View:
         shown.busy += 1
         shown.update_time = time.time()
         job._running(address.host, started)
+        self.remarks.running(job)
+
+    def job_provisional(self, job: DispyJob, address: Address, body: Body) -> Deferred[Any] | None:
+        """See ClusterEnd."""
+        return self.remarks.heard(job, body)
+
+    def job_wrote(self, job: DispyJob, wrote: Wrote) -> None:
+        """See ClusterEnd."""
+        self.feeds.wrote(job, wrote)
+        self.remarks.wrote(job)
+
+    def node_back(self) -> None:
+        """See ClusterEnd."""
+        self.feeds.follow_all()
 
     def job_settled(self, job: DispyJob, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0) -> None:
         """See ClusterEnd."""
@@ -151,6 +191,7 @@ class View:
             self._unfinished -= 1
             self._uncalled += self._callback is not None
             self._changed.notify_all()
+        self.remarks.settled(job)
         if self._callback is not None:
             self._threads.call_back(self._callback, job, lambda: self._called(job))
 

@@ -9,6 +9,8 @@ started (`GivenBack`). `Close` asks for the end: running jobs are cancelled, cle
 
 A worker says one word to its supervisor over the socket of its slot: `Returned` or `Raised`, or nothing when it died.
 
+What a running job says goes the same way; see `dispytw.wire.jobframes`.
+
 A frame is its length (4 bytes, big-endian) and a msgpack list: a code, then the fields. Bodies above 48 KiB are named by their path, as
 both ends live on one machine and belong to one user. Nothing here imports Twisted.
 """
@@ -24,6 +26,8 @@ import msgpack
 
 from dispytw.errors import WireError
 from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.wire import jobframes
+from dispytw.wire.records import attempt_from as _attempt
 
 #: Bytes of the longest frame: three inline bodies and a traceback, several times over.
 FRAME_LIMIT = 1024 * 1024
@@ -178,7 +182,7 @@ class Raised:
 
 
 _Said = Ready | SetupFailed | Started | Ended | GivenBack | Runs | Standing
-Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said | Returned | Raised
+Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said | Returned | Raised | jobframes.JobFrame
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -202,15 +206,6 @@ def _optional(form: Callable[[Any], Any], field: Any) -> Any:
 
 def _attempt_fields(attempt: Attempt) -> list[Any]:
     return [attempt.job, attempt.number]
-
-
-def _attempt(field: Any) -> Attempt:
-    job, number = field
-    _expect(
-        isinstance(job, bytes) and len(job) == 16 and isinstance(number, int) and number > 0,
-        "no attempt where one belongs",
-    )
-    return Attempt(job, number)
 
 
 def _body_fields(body: Body) -> Any:
@@ -291,8 +286,8 @@ def _unpacked_attempts(field: Any) -> tuple[Attempt, ...]:
 
 def _stored(field: Any) -> Stored:
     body = _body(field)
-    _expect(isinstance(body, Stored), "no file where one belongs")
-    assert isinstance(body, Stored)
+    if not isinstance(body, Stored):
+        raise WireError("a frame with no file where one belongs")
     return body
 
 
@@ -315,6 +310,7 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Kept: lambda f: [20, _packed_attempts(f.attempts)],
     Runs: lambda f: [21, _attempt_fields(f.attempt), f.started, _optional(_body_fields, f.args)],
     Standing: lambda f: [22, f.ready, f.closing],
+    **jobframes.FIELDS,
 }
 
 _OPENERS: dict[Any, Callable[..., Frame]] = {
@@ -333,6 +329,7 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     20: lambda attempts: Kept(_unpacked_attempts(attempts)),
     21: lambda attempt, started, args: Runs(_attempt(attempt), _optional(_time, started), _optional(_stored, args)),
     22: lambda ready, closing: Standing(bool(ready), bool(closing)),
+    **jobframes.OPENERS,
 }
 
 

@@ -8,6 +8,9 @@ a selector. Who speaks to it is `daemonlink`; what is said are the frames of `di
 keeps nothing of the supervisor's. In the child, `performer` is everything a worker does, up to its last word, with `tracebacks` for what
 went wrong.
 
+A job that speaks while it runs does so by `speaking`; the supervisor's side of it is `hearing`, with an `ear` for what is said, and
+`following` for what is written.
+
 Back in the supervisor `tree` finds and kills what a job left behind, and `ending` judges, from the worker's word and its wait status,
 how the attempt ended. `timers` is the loop's clock.
 """

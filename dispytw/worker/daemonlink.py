@@ -51,6 +51,11 @@ class DaemonConnection:
         """Whether something waits for the socket to take it."""
         return self.open and bool(self._unsent)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the socket to take them."""
+        return len(self._unsent)
+
     def send(self, frame: Frame) -> None:
         """Let the frame leave with the next `flush`."""
         if self.open:

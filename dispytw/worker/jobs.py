@@ -18,6 +18,7 @@ import attrs
 from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Raised, Returned, Runs, Started
 from dispytw.worker import descriptors, tree
+from dispytw.worker.capture import Capture
 from dispytw.worker.ending import judge
 from dispytw.worker.performer import AGAIN, Work, perform, stored_path
 from dispytw.worker.slots import Slot
@@ -106,6 +107,19 @@ class Jobs:
     def recall(self, most: int) -> list[Attempt]:
         """Give up at most so many attempts that have not started, the last ones first."""
         return [self._waiting.popitem()[0] for _ in range(min(most, len(self._waiting)))]
+
+    def is_here(self, attempt: Attempt) -> bool:
+        """Whether the attempt runs or waits here."""
+        return attempt in self._running or attempt in self._waiting
+
+    def is_running(self, attempt: Attempt) -> bool:
+        """Whether the attempt runs."""
+        return attempt in self._running
+
+    def capture(self, attempt: Attempt, is_stderr: bool) -> Capture | None:
+        """One output of an attempt; None when it does not run."""
+        job = self._running.get(attempt)
+        return None if job is None else job.slot.stderr if is_stderr else job.slot.stdout
 
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self.width:

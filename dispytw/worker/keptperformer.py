@@ -22,7 +22,7 @@ import attrs
 
 from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.frames import Ended, Start, Started, encode
-from dispytw.worker import descriptors, tree
+from dispytw.worker import descriptors, speaking, tree
 from dispytw.worker.capture import Capture
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
@@ -107,6 +107,7 @@ class KeptWorker:
                 began = time.time()
                 self._running = start.attempt
                 self._look_whether_cancelled(start.attempt)
+                speaking.begin(start.attempt)
                 result = self.namespace.perform(payload)
             finally:
                 self._running = None

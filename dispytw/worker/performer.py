@@ -24,7 +24,7 @@ import msgpack
 from dispytw.errors import PayloadError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
 from dispytw.wire.frames import Raised, Returned, encode, encode_returned
-from dispytw.worker import descriptors, tree
+from dispytw.worker import descriptors, speaking, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
 from dispytw.worker.slots import Slot
 from dispytw.worker.tracebacks import text_of
@@ -146,6 +146,7 @@ def _tried(work: Work) -> bytes:
                 _execute(work, work.program, payload)
             _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)  # raises when a cancel came before the body
             began = time.time()
+            speaking.begin(work.attempt)
             result = work.namespace.perform(payload)
             if len(result) <= INLINE_LIMIT:
                 return encode_returned(began, result)

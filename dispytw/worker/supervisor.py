@@ -42,8 +42,11 @@ from dispytw.wire.frames import (
     Standing,
     Start,
 )
+from dispytw.wire.jobframes import TO_JOBS
 from dispytw.worker import descriptors, forking, jobfunctions, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user
+from dispytw.worker.ear import Ear
+from dispytw.worker.hearing import Hearing
 from dispytw.worker.jobs import Jobs
 from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.performer import Work, look_at_modules
@@ -66,10 +69,12 @@ class Supervisor:
 
     :param listener: the listening socket.
     :param wakeup: becomes readable at every SIGCHLD.
+    :param ear: the listening socket for jobs, and its path.
     """
 
     listener: socket.socket
     wakeup: socket.socket
+    ear: tuple[socket.socket, str]
     timers: Timers = attrs.field(factory=Timers)
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _daemon: DaemonConnection | None = None
@@ -79,6 +84,9 @@ class Supervisor:
     _namespace: Any = None
     _jobs: Jobs | KeptJobs | None = None
     _closing: Close | None = None
+    _hearing: Hearing = attrs.field(
+        init=False, default=attrs.Factory(lambda me: Hearing(me.ear, me._watch, me._unwatch, me.timers), takes_self=True)
+    )
 
     def run(self) -> int:
         """Serve until closed or left alone for too long; returns the process's exit status."""
@@ -124,6 +132,7 @@ class Supervisor:
         for frame in [*(self._jobs.standing() if self._jobs is not None else ()), *self._owed.values()]:
             daemon.send(frame)
         daemon.send(Standing(self._jobs is not None, self._closing is not None))
+        self._hearing.connected(daemon)
 
     def _end_if_alone(self, visits: int) -> None:
         if self._daemon is None and self._visits == visits and self._closing is None:
@@ -133,6 +142,7 @@ class Supervisor:
         assert self._daemon is not None
         self._selector.unregister(self._daemon.connection)
         self._daemon = None
+        self._hearing.daemon_lost()
         if self._setup is None or self._jobs is None:
             self._closing = Close(cleanup=False)  # nothing of it is known to anybody
         else:
@@ -146,6 +156,7 @@ class Supervisor:
     def _tell(self, frame: Frame) -> None:
         if isinstance(frame, Ended):
             self._owed[frame.attempt] = frame
+            self._hearing.ended(frame.attempt)
         if self._daemon is not None:
             self._daemon.send(frame)
 
@@ -157,6 +168,8 @@ class Supervisor:
             self._set_up(frame)
         elif isinstance(frame, Close):
             self._close(frame)
+        elif isinstance(frame, TO_JOBS):
+            self._hearing.received(frame)
         elif self._jobs is None or self._closing is not None:
             return
         elif isinstance(frame, Start):
@@ -178,7 +191,7 @@ class Supervisor:
             self._tell(SetupFailed(shortened(failure)))
             self._closing = Close(cleanup=False)
             return
-        self._jobs = self._kept_jobs(setup) if setup.isolation == WORKER else self._forked_jobs(setup)
+        self._jobs = self._hearing.jobs = self._kept_jobs(setup) if setup.isolation == WORKER else self._forked_jobs(setup)
         forking.look_at_threads()
         look_at_modules()
         gc.collect()
@@ -219,6 +232,7 @@ class Supervisor:
 
             with open(setup.bundle, "rb") as bundle:
                 self._namespace = namespace.load(bundle.read(), facts={**setup.facts, "dispy_job_path": setup.cwd})
+            self._hearing.set_up(setup, self._namespace.pack)
             return self._called_setup() if self._namespace.has_setup else None
         except BaseException as error:
             return text_of(error)
@@ -226,9 +240,7 @@ class Supervisor:
     def _called_setup(self) -> str | None:
         with _interruptible():
             returned = self._namespace.setup()
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # is how a cancel arrives, whatever setup() thought of it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # is how a cancel arrives, whatever setup() thought of it
         if isinstance(returned, int) and returned in _SUCCESS:
             return None
         return f"setup() returned {returned!r}; 0, 1 or 2 mean success"
@@ -281,7 +293,7 @@ class Supervisor:
 
     def _end_children(self) -> None:
         """End what setup() left running, this time without exceptions."""
-        tracker = _resource_tracker()
+        tracker = tree.ended_resource_tracker()
         deadline = monotonic() + _END_LIMIT
         while not tree.sweep({tracker}) and monotonic() < deadline:
             self._turn_until(deadline)
@@ -317,17 +329,6 @@ class _interruptible:
 
     def __exit__(self, *_: object) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _resource_tracker() -> int:
-    """The process that removes shared memory which setup() did not: told to end, as no one will use any. 0 if there is none."""
-    module = sys.modules.get("multiprocessing.resource_tracker")
-    tracker: Any = getattr(module, "_resource_tracker", None)
-    if getattr(tracker, "_fd", None) is None or not tracker._pid:
-        return 0
-    os.close(tracker._fd)
-    tracker._fd = None
-    return int(tracker._pid)
 
 
 def _environment(setup: Setup) -> dict[str, str]:
@@ -385,7 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.setsid()
     tree.adopt_orphans()
     forking.note_registrations()
-    supervisor = Supervisor(_listening(options.listen), _hearing_of_children())
+    supervisor = Supervisor(_listening(options.listen), _hearing_of_children(), Ear.bound(options.listen))
     jobfunctions.log_to(2)
     if options.notice is not None:
         os.write(options.notice, b"\n")

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Collection
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -124,3 +125,14 @@ def _end(pid: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return True
+
+
+def ended_resource_tracker() -> int:
+    """The process that removes shared memory which setup() did not: told to end, as no one will use any. 0 if there is none."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    tracker: Any = getattr(module, "_resource_tracker", None)
+    if getattr(tracker, "_fd", None) is None or not tracker._pid:
+        return 0
+    os.close(tracker._fd)
+    tracker._fd = None
+    return int(tracker._pid)

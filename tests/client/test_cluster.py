@@ -43,7 +43,7 @@ MANUAL = [
     *("secret", "keyfile", "certfile"),
 ]
 #: What dispytw adds, with the defaults.
-OURS = {"cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True}
+OURS = {"cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True, "stream": None}
 
 
 class Parameters(ClusterTestCase):
@@ -72,6 +72,7 @@ class Parameters(ClusterTestCase):
             ("depends", "file.py"),
             ("depends", [5]),
             ("callback", 5),
+            ("stream", 5),
             ("loglevel", "DEBUG"),
             ("setup", 5),
             ("cleanup", 5),
