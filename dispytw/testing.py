@@ -200,7 +200,7 @@ class MemoryCluster:
         """See ClusterEnd."""
         job.status = RUNNING
 
-    def job_provisional(self, job: MemoryJob, address: Address, body: Body) -> None:
+    def job_provisional(self, job: MemoryJob, node: bytes, body: Body) -> None:
         """See ClusterEnd."""
 
     def job_wrote(self, job: MemoryJob, wrote: Wrote) -> None:

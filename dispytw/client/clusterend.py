@@ -22,7 +22,7 @@ class ClusterEnd(Protocol):
     def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
         """A job runs."""
 
-    def job_provisional(self, job: Any, address: Address, body: Body) -> Deferred[Any] | None:
+    def job_provisional(self, job: Any, node: bytes, body: Body) -> Deferred[Any] | None:
         """A running job has a provisional result; the Deferred fires when there is room for another one, None when that is so."""
 
     def job_wrote(self, job: Any, wrote: Wrote) -> None:

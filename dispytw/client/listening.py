@@ -116,7 +116,7 @@ class Listening:
         if known is None:
             return self.concluded(node, remark, last, REFUSED, "this job is over")
         cluster, _, handle = known
-        taken = self._end_of(cluster).job_provisional(handle, self._addresses[node], body)
+        taken = self._end_of(cluster).job_provisional(handle, node, body)
         if taken is None:
             self.concluded(node, remark, last, HEARD)
         else:

@@ -165,8 +165,9 @@ class View:
         job._running(address.host, started)
         self.remarks.running(job)
 
-    def job_provisional(self, job: DispyJob, address: Address, body: Body) -> Deferred[Any] | None:
+    def job_provisional(self, job: DispyJob, node: bytes, body: Body) -> Deferred[Any] | None:
         """See ClusterEnd."""
+        self.nodes[node].rx += body.size
         return self.remarks.heard(job, body)
 
     def job_wrote(self, job: DispyJob, wrote: Wrote) -> None:

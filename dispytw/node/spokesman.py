@@ -146,6 +146,8 @@ class Spokesman:
 
     def detached(self, client: bytes) -> None:
         """A client's link is gone, or a new one has not reconciled yet."""
+        known = set(self._bench.clients())
+        self._gone = {each: since for each, since in self._gone.items() if each in known}
         self._gone[client] = self._now()
         self._outgoing.pop(client, None)
         self._do(self._remarks.link_lost(self._attempts_of(client)))

@@ -21,7 +21,7 @@ from dispytw.worker import descriptors
 from dispytw.worker.daemonlink import is_same_user
 
 #: Connections at a time.
-MOST = 64
+MOST = 128
 #: How the socket's name ends.
 ENDING = ".ear"
 

@@ -26,8 +26,8 @@ from dispytw.wire.paths import safe_parts
 
 _PATH_LIMIT = 107
 _FICLONE = 0x40049409
-#: Seconds that a line for the log may take to be taken.
-_LOGGING = 1.0
+#: Seconds that a line for the log may take to be taken; that a supervisor gets to read; between two tries to connect.
+_LOGGING, _SENDING, _AGAIN = 1.0, 60.0, 0.02
 
 
 @attrs.define
@@ -85,7 +85,7 @@ def log_line(level: int, text: str) -> bool:
         with closing(_connected(_LOGGING)) as connection:
             connection.sendall(encode(Logged(voice.attempt, level, text)))
             return True
-    except OSError:
+    except (OSError, _Unheard):
         return False
 
 
@@ -195,16 +195,29 @@ def _deadline(timeout: float | None) -> float | None:
 def _connected(timeout: float | None) -> _Socket:
     """A connection to the ear, also when its path is longer than the 107 bytes of an address."""
     connection = _Socket(AF_UNIX, SOCK_STREAM)
+    deadline = _deadline(timeout)
     try:
-        connection.settimeout(None if timeout is None else max(0.001, timeout))
-        if len(os.fsencode(voice.ear)) <= _PATH_LIMIT:
-            connection.connect(voice.ear)
-        else:
-            _connect_from(os.path.dirname(voice.ear), connection)
+        connection.settimeout(_SENDING)
+        while not _is_connected(connection):
+            if deadline is not None and time.monotonic() > deadline:
+                raise _Unheard(f"too many jobs wait for an answer; none was heard within {timeout:g} s")
+            time.sleep(_AGAIN)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _is_connected(connection: _Socket) -> bool:
+    """Connect; False while more wait than the ear can hold."""
+    try:
+        if len(os.fsencode(voice.ear)) <= _PATH_LIMIT:
+            connection.connect(voice.ear)
+        else:
+            _connect_from(os.path.dirname(voice.ear), connection)
+        return True
+    except BlockingIOError:
+        return False
 
 
 def _connect_from(directory: str, connection: _Socket) -> None:

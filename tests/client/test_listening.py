@@ -47,7 +47,7 @@ class ListeningTests(SynchronousTestCase):
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(os.path.join(directory, "client"))
 
-    def _provisional(self, job: Any, address: Any, body: Body) -> Deferred[None] | None:
+    def _provisional(self, job: Any, node: bytes, body: Body) -> Deferred[None] | None:
         self.heard.append(body)
         return self.room
 

@@ -147,8 +147,10 @@ class Remarks(ViewTestCase):
     def test_order(self) -> None:
         """Provisional results come before the end, each once, and all of them are waited for."""
         job = self.submit()
+        self.find()
         for number in range(2):
-            self.assertIsNone(self.view.job_provisional(job, ADDRESS, Inline(b"%d" % number)))
+            self.assertIsNone(self.view.job_provisional(job, NODE.uid, Inline(b"%d" % number)))
+        self.assertEqual(2, self.view.nodes[NODE.uid].rx)
         self.assertEqual(DispyJob.ProvisionalResult, job.status)
         self.view.job_settled(job, None, None, DONE)
         self.assertEqual(0, self.view.unfinished)
@@ -162,7 +164,8 @@ class Remarks(ViewTestCase):
     def test_not_delivered(self) -> None:
         """A provisional result that was read or told is not the job's delivery."""
         job = self.submit()
-        self.view.job_provisional(job, ADDRESS, Inline(b"1"))
+        self.find()
+        self.view.job_provisional(job, NODE.uid, Inline(b"1"))
         self.threads.callbacks.pop()()
         self.assertEqual((0, False), (self.view.unread, job._delivered))
 

@@ -7,6 +7,7 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.daemons import Daemons
+from tests.functional.telling import Gate, TellingProgram
 
 EVERY_PYTHON = False
 
@@ -14,10 +15,10 @@ SPEAKS = """
 import os, sys, threading
 import dispytw as dispy
 
-def compute(isolation, large):
+def compute(isolation):
     node, address, path = dispy_node_name, dispy_node_ip_addr, dispy_job_path
     heard = [dispy_provisional_result((isolation, n)) for n in range(20)]
-    heard.append(dispy_provisional_result(b"x" * large))
+    heard.append(dispy_provisional_result(b"x" * (1 << 20)))
     os.makedirs("out", exist_ok=True)
     with open(f"out/{isolation}.dat", "w") as file:
         file.write(isolation * 1000)
@@ -32,10 +33,10 @@ def called(job):
     said.append((job.id, job.status, len(job.result) if job.status == dispy.DispyJob.ProvisionalResult else None, job))
 
 if __name__ == "__main__":
-    for isolation, large in (("job", 64 << 20), ("worker", 1 << 20)):
+    for isolation in ("job", "worker"):
         said = []
         with dispy.JobCluster(compute, nodes=sys.argv[1:], callback=called, isolation=isolation) as cluster:
-            job = cluster.submit(isolation, large)
+            job = cluster.submit(isolation)
             cluster.wait()
         assert job.status == dispy.DispyJob.Finished, job.exception
         heard, sent, names = job.result
@@ -45,7 +46,7 @@ if __name__ == "__main__":
         assert "dispy_send_file('missing'): " in job.stderr and "No such file" in job.stderr, job.stderr
         assert "10485761 bytes, more than the 10485760" in job.stderr, job.stderr
         assert [each[1] for each in said] == [7] * 21 + [dispy.DispyJob.Finished]
-        assert [each[2] for each in said] == [2] * 20 + [large, None]
+        assert [each[2] for each in said] == [2] * 20 + [1 << 20, None]
         assert all(each[3] == job and hash(each[3]) == hash(job) and each[3] in [job] for each in said)
         with open(f"out/{isolation}.dat") as file:
             assert file.read() == isolation * 1000
@@ -94,6 +95,75 @@ if __name__ == "__main__":
 """
 
 
+LARGE = """
+import sys
+import dispytw as dispy
+
+def compute(size):
+    return dispy_provisional_result(bytes(range(256)) * (size >> 8))
+
+if __name__ == "__main__":
+    with dispy.JobCluster(compute, nodes=sys.argv[1:]) as cluster:
+        job = cluster.submit(64 << 20)
+        value = job(clear=True)
+        assert job.status == dispy.DispyJob.ProvisionalResult and value == bytes(range(256)) * (1 << 18)
+        assert job(clear=True) == 0, job.stderr
+"""
+
+FLOODS = """
+import sys, threading
+import dispytw as dispy
+
+def flood(count):
+    return [dispy_provisional_result(n, timeout=0.1) for n in range(count)]
+
+def called(job):
+    status, result = job.status, job.result
+    over.wait()
+    if status == dispy.DispyJob.ProvisionalResult:
+        said.append(result)
+
+if __name__ == "__main__":
+    said, over = [], threading.Event()
+    with dispy.JobCluster(flood, nodes=sys.argv[1:], callback=called) as cluster:
+        job = cluster.submit(110)
+        while job.status != dispy.DispyJob.Finished:
+            job(clear=True)
+        over.set()
+        cluster.wait()
+    heard = job.result.count(0)
+    assert heard == 100, job.result
+    assert said[:100] == list(range(100)) and len(said) <= 102, said
+"""
+
+ADOPTED = """
+import dispytw as dispy
+from dispytw.client import dialer
+
+def compute(gate):
+    import fcntl
+    first = dispy_provisional_result("first")
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    return first, dispy_provisional_result("second", timeout=None), dispy_send_file("missing")
+
+if __name__ == "__main__":
+    address, gate = sys.argv[1:]
+    dialer.LONGEST = 0.1
+    said = []
+    cluster = dispy.JobCluster(compute, nodes=[address], callback=lambda job: said.append(job.result))
+    job = cluster.submit(gate)
+    assert job(clear=True) == "first"
+    print("said", file=sys.stderr, flush=True)
+    assert job(clear=True) == "second"
+    while job.status != dispy.DispyJob.Finished:
+        job.finish.wait()
+    cluster.wait()
+    assert said == ["first", "second", (0, 0, -1)], said
+    cluster.close()
+"""
+
+
 class SpeakingTests(SynchronousTestCase):
     """A node of two slots, and a program in the test's directory."""
 
@@ -108,6 +178,27 @@ class SpeakingTests(SynchronousTestCase):
         for isolation in ("job", "worker"):
             self.assertRegex(self.node.log(), rf"job [0-9a-f]{{8}}/1 of compute \(computation [0-9a-f]{{8}}\): said by {isolation}")
         self.assertEqual([], [name for name in os.listdir(self.node.state_dir / "spool") if "said" in name])
+
+    def test_a_large_result(self) -> None:
+        """64 MiB arrive as they were, and the job may go on when they have."""
+        done = self.daemons.program(LARGE, self.node.address)
+        self.assertEqual(0, done.code, done)
+
+    def test_a_flood(self) -> None:
+        """When the program does not keep up, its job gets -1: no more than a hundred results wait there, and each of those is told."""
+        done = self.daemons.program(FLOODS, self.node.address)
+        self.assertEqual(0, done.code, done)
+
+    def test_a_daemon_is_killed(self) -> None:
+        """What a job says after that arrives by way of the next daemon; also what it says while there is none."""
+        gate = Gate(self, self.daemons.root / "gate")
+        program = TellingProgram(self.daemons, ADOPTED, self.node.address, gate.path)
+        program.hear("said")
+        self.node.kill()
+        gate.open()
+        self.daemons.node("--cpus", "2", port=self.node.port, state_dir=self.node.state_dir)
+        done = program.wait()
+        self.assertEqual(0, done.code, done)
 
     def test_output_is_followed(self) -> None:
         """What a running job writes is there while it runs, in both isolations; in the end it is the same as its stdout and stderr."""

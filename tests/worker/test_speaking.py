@@ -134,13 +134,13 @@ class RemarkTests(SpeakingCase):
         self.assertEqual("from a child", opened(remark.body))
         self.driver.answer(remark)
         self.assertEqual(0, self.result(attempt))
-        attempt = self.driver.begin("many", 100)
+        attempt = self.driver.begin("many", 300)
         heard = []
-        for _ in range(100):
+        for _ in range(300):
             remark = self.driver.remark(attempt)
             heard.append(opened(remark.body))
             self.driver.answer(remark)
-        self.assertEqual(list(range(100)), sorted(heard))  # type: ignore[type-var]
+        self.assertEqual(list(range(300)), sorted(heard))  # type: ignore[type-var]
         self.result(attempt)
 
     def test_cancelled_while_it_waits(self) -> None:
@@ -201,12 +201,6 @@ class LogTests(SpeakingCase):
 
 
 class KeptRemarkTests(RemarkTests):
-    """The same, of kept workers."""
-
-    isolation = "worker"
-
-
-class KeptFileTests(FileTests):
     """The same, of kept workers."""
 
     isolation = "worker"
