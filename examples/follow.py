@@ -6,9 +6,9 @@ import dispytw as dispy
 
 
 def countdown(name, count):
-    """The job: says something now and then. Without flush it would be said at the end."""
+    """The job: says something now and then, a line at a time."""
     for n in range(count, 0, -1):
-        print(f"{name}: {n}", flush=True)
+        print(f"{name}: {n}")
         time.sleep(0.2)  # noqa: F821
     print(f"{name}: lift-off", file=sys.stderr)
 

@@ -19,6 +19,9 @@ from dispytw.values import Body, Stored
 from dispytw.wire.paths import join_under
 from dispytw.wire.streams import MemorySinks, Sink
 
+#: Streams that may be expected at a time.
+MOST_EXPECTED = 1024
+
 
 def place_of(root: str, path: str) -> str:
     """Where a file goes.
@@ -106,8 +109,10 @@ class IncomingSinks(MemorySinks):
         self._expected: dict[bytes, Expectation] = {}
 
     def expect(self, kind: bytes, expectation: Expectation) -> None:
-        """A stream of this kind is to come."""
+        """A stream of this kind is to come. Of those that never come, the oldest are forgotten."""
         self._expected[kind] = expectation
+        if len(self._expected) > MOST_EXPECTED:
+            del self._expected[next(iter(self._expected))]
 
     def open(self, stream: bytes, size: int, kind: bytes) -> Sink:
         """See `dispytw.wire.streams.Sinks`."""

@@ -48,7 +48,7 @@ class Remarks:
         self._waiting = 0
         self._bytes = 0
         self._readers: dict[DispyJob, Reader] = {}
-        self._called: set[DispyJob] = set()
+        self._called: dict[DispyJob, bool] = {}
 
     # Provisional results.
     def heard(self, job: DispyJob, body: Body) -> Deferred[None] | None:
@@ -85,15 +85,17 @@ class Remarks:
 
     def wrote(self, job: DispyJob) -> None:
         """A job has written something; one call brings all that has come until it is made."""
-        if job in self._readers and job not in self._called:
-            self._called.add(job)
+        if job not in self._readers:
+            return
+        self._called[job] = job in self._called  # if a call is on its way, it may have read already
+        if not self._called[job]:
             self._call(job, self._readers[job])
 
     def settled(self, job: DispyJob) -> None:
         """A job has ended: what was not told of its output is told, then its end."""
         self._feeds.settled(job)
         reader = self._readers.pop(job, Reader())
-        self._called.discard(job)
+        self._called.pop(job, None)
         if self._stream is not None and (job._written_bytes("stdout") or job._written_bytes("stderr")):
             self._call(job, reader)
 
@@ -105,4 +107,8 @@ class Remarks:
             for text, is_stderr in self._feeds.read(job, reader):
                 stream(job, text, is_stderr)
 
-        self._callbacks.call(call, job, lambda: self._called.discard(job))
+        self._callbacks.call(call, job, lambda: self._returned(job))
+
+    def _returned(self, job: DispyJob) -> None:
+        if self._called.pop(job, False):
+            self.wrote(job)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -115,9 +116,11 @@ def _say_payload(payload: bytes, timeout: float | None) -> None:
 
 def _say_file(where: str, timeout: float | None) -> None:
     name = client_path(where, voice.home)
-    size = os.stat(where).st_size
-    if 0 < voice.max_file_size < size:
-        raise _Unheard(f"it has {size} bytes, more than the {voice.max_file_size} of this node's --max_file_size")
+    found = os.stat(where)
+    if not stat.S_ISREG(found.st_mode):
+        raise _Unheard("it is no regular file")
+    if 0 < voice.max_file_size < found.st_size:
+        raise _Unheard(f"it has {found.st_size} bytes, more than the {voice.max_file_size} of this node's --max_file_size")
     _say_stored(FILE, name, lambda path: _copied(where, path), timeout)
 
 

@@ -120,12 +120,31 @@ class OutputTests(RemarksCase):
         self.wrote(remarks, 1, b"ne")
         self.assertEqual(1, len(self.waiting))
         self.call_all()
+        self.call_all()
         self.wrote(remarks, 3, b" ")
         self.job._settled(DONE, None)
         remarks.settled(self.job)
         self.call_all()
         self.assertEqual([("one", False), (" two", False), ("err", True)], self.heard)
         self.assertEqual((0, 0), (len(remarks._readers), len(remarks._called)))
+
+    def test_written_while_it_is_told(self) -> None:
+        """What comes after a call has read, and before it has returned, is told by another one, though nothing more comes."""
+        remarks = self.remarks(stream=True)
+        remarks.running(self.job)
+        follow = self._follow
+
+        def slow(job: DispyJob, text: str, is_stderr: bool) -> None:
+            follow(job, text, is_stderr)
+            if text == "one":
+                self.wrote(remarks, 3, b" two")
+
+        remarks._stream = slow
+        self.wrote(remarks, 0, b"one")
+        self.call_all()
+        self.call_all()
+        self.assertEqual([("one", False), (" two", False)], self.heard)
+        self.assertEqual(([], {}), (self.waiting, remarks._called))
 
     def test_short_job(self) -> None:
         """Of a job that nobody saw running everything is told at its end; one that is silent tells nothing."""

@@ -108,7 +108,12 @@ class RemarkTests(SpeakingCase):
         other = self.driver.begin("patient")
         self.driver.remark(other)
         self.assertEqual(-1, self.result(other))  # as long as that takes
-        self.driver.answer(remark, STOPPED)
+        self.driver.answer(remark)
+        self.assertEqual(0, self.result(attempt))
+        attempt = self.driver.begin("patient")
+        remark = self.driver.remark(attempt)
+        for verdict in (UNDERWAY, STOPPED):
+            self.driver.answer(remark, verdict)
         self.assertEqual(-1, self.result(attempt))
 
     def test_long_values_are_files(self) -> None:
@@ -175,7 +180,7 @@ class FileTests(SpeakingCase):
         self.driver.say(Limits(5))
         for arguments, why in (
             (("missing.dat",), "No such file"), ((".",), "not plainly relative"), (("sub/..",), "not plainly relative"),
-            (("large.dat", "123456"), "6 bytes, more than the 5"),
+            (("/dev/zero",), "no regular file"), (("large.dat", "123456"), "6 bytes, more than the 5"),
         ):  # fmt: skip
             with self.subTest(arguments=arguments):
                 outcome = self.driver.run("send", *arguments)

@@ -265,8 +265,8 @@ class ProgramTests(SupervisorTestCase):
 
     def test_a_shell_script(self) -> None:
         """Arguments, directory, facts and PATH are the program's; its exit status is the result."""
-        driver = self._program("run.sh", '#!/bin/sh\necho "$1 $dispy_node_name $(pwd) $(which run.sh)"\nexit 3\n')
-        text = f"a b here {driver.work} {driver.work}/run.sh\n"
+        driver = self._program("run.sh", '#!/bin/sh\necho "$1 $dispy_node_name $(pwd) $(which run.sh) $dispy_job_path"\nexit 3\n')
+        text = f"a b here {driver.work} {driver.work}/run.sh {driver.work}\n"
         self.assertEqual(self._run(driver, "a b"), (FINISHED, 3, text.encode(), ""))
 
     def test_a_python_program(self) -> None:
