@@ -61,6 +61,8 @@ class Feeds:
     # The reactor thread.
     def follow(self, job: DispyJob) -> None:
         """Ask for what a job writes, if anybody wants to know; it runs now, or its node is back."""
+        if job not in self._feeds:
+            return
         with self._changed:
             feed = self._feeds.get(job)
             positions = feed.positions() if feed is not None else []
@@ -88,10 +90,11 @@ class Feeds:
         self._ask(job._uid, [(wrote.is_stderr, position)])
 
     def settled(self, job: DispyJob) -> None:
-        """A job has ended: its outcome has everything."""
-        with self._changed:
-            self._feeds.pop(job, None)
-            self._changed.notify_all()
+        """A job has ended: its outcome has everything, also for who begins to listen now."""
+        if job in self._feeds:
+            with self._changed:
+                self._feeds.pop(job, None)
+                self._changed.notify_all()
 
     # Any thread.
     def listen(self, job: DispyJob) -> None:

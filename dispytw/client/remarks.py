@@ -94,9 +94,11 @@ class Remarks:
     def settled(self, job: DispyJob) -> None:
         """A job has ended: what was not told of its output is told, then its end."""
         self._feeds.settled(job)
-        reader = self._readers.pop(job, Reader())
+        if self._stream is None:
+            return
+        reader = self._readers.pop(job, None) or Reader()
         self._called.pop(job, None)
-        if self._stream is not None and (job._written_bytes("stdout") or job._written_bytes("stderr")):
+        if job._written_bytes("stdout") or job._written_bytes("stderr"):
             self._call(job, reader)
 
     def _call(self, job: DispyJob, reader: Reader) -> None:

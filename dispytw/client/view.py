@@ -188,11 +188,11 @@ class View:
         with self._changed:
             self.unread += 1
         job._settled(outcome, address.host if address is not None else None)
+        self.remarks.settled(job)
         with self._changed:
             self._unfinished -= 1
             self._uncalled += self._callback is not None
             self._changed.notify_all()
-        self.remarks.settled(job)
         if self._callback is not None:
             self._threads.call_back(self._callback, job, lambda: self._called(job))
 

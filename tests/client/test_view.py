@@ -184,6 +184,22 @@ class Remarks(ViewTestCase):
         self.threads.callbacks.pop()()
         self.assertEqual([("text", True)], told)
 
+    def test_output_is_waited_for(self) -> None:
+        """When nobody has to wait for the job any more, its last output is already waited for, and told before its end is."""
+        told: list[Any] = []
+        view = View("the cluster", lambda job: told.append("end"), {}, self.threads, lambda text: None, stream=lambda *what: told.append(what[1]))
+        job = self.submit(view=view)
+        uncalled: list[int] = []
+        changed = view._changed
+        changed.notify_all = lambda: uncalled.append(view._uncalled)  # type: ignore[method-assign]
+        view.job_settled(job, None, None, DONE)
+        self.assertEqual([2], uncalled)
+        self.assertFalse(view.wait(0))
+        for call in list(self.threads.callbacks):
+            call()
+        self.assertEqual(["ab", "c", "end"], told)
+        self.assertTrue(view.wait(0))
+
 
 class Waiting(ViewTestCase):
     """wait()."""
