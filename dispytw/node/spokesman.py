@@ -26,6 +26,8 @@ log = Logger()
 
 #: Seconds for which a remark waits for a client that is away; when it has been away for longer, nobody waits for it.
 AWAY = 30.0
+#: Lines of one computation's jobs that are logged in a second.
+MOST_LINES = 200
 
 
 class HearingLink(Protocol):
@@ -76,6 +78,7 @@ class Spokesman:
         self._gone: dict[bytes, float] = {}
         self._outgoing: defaultdict[bytes, list[Remark | Wrote]] = defaultdict(list)
         self._flushing: Any = None
+        self._lines: dict[bytes, tuple[int, int]] = {}
 
     # What supervisors say.
     def heard(self, computation: bytes, frame: JobFrame) -> None:
@@ -112,6 +115,14 @@ class Spokesman:
             self._gather(owner[0], wrote)
 
     def _log(self, computation: bytes, line: Logged) -> None:
+        second, count = self._lines.get(computation, (0, 0))
+        count = count + 1 if second == int(self._now()) else 1
+        self._lines = {each: lines for each, lines in self._lines.items() if lines[0] >= int(self._now())}
+        self._lines[computation] = int(self._now()), count
+        if count == MOST_LINES + 1:
+            log.warn("jobs of {name} log more than {most} lines a second", name=self._bench.computation_name(computation), most=MOST_LINES)
+        if count > MOST_LINES:
+            return
         log.emit(
             _level(line.level),
             "{job} of {name} (computation {computation}): {text}",

@@ -8,7 +8,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import globalLogPublisher
 
 from dispytw.errors import StreamError
-from dispytw.node.spokesman import AWAY
+from dispytw.node.spokesman import AWAY, MOST_LINES
 from dispytw.values import Attempt, Body, Inline
 from dispytw.wire.jobframes import (
     FILE,
@@ -152,6 +152,18 @@ class SpokesmanTests(StewardCase):
         self.assertEqual([f"job {J}", "setup"], [event["job"] for event in events])
         self.assertEqual([X.name] * 2, [event["name"] for event in events])
         self.assertEqual("one\n    2026 forged", events[0]["text"])
+
+    def test_too_many_lines(self) -> None:
+        """More than so many in a second are dropped, which is said once; the next second is another one."""
+        events: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        self.say(*[Logged(J, 20, "text")] * (MOST_LINES + 10))
+        self.assertEqual(MOST_LINES + 1, len(events))
+        self.assertIn("more than", events[-1]["log_format"])
+        self.clock.advance(1)
+        self.say(Logged(J, 20, "text"))
+        self.assertEqual((MOST_LINES + 2, "text"), (len(events), events[-1]["text"]))
 
     def test_link_breaks_while_it_is_told(self) -> None:
         """A tell that ends with its link drops nothing; one that fails otherwise drops the link."""
