@@ -37,6 +37,10 @@ log = Logger()
 TELLING = 2.0
 
 
+#: Bytes that a file may have which a job sends, unless the node is told otherwise (dispy's manual).
+MAX_FILE_SIZE = 10 * 1024 * 1024
+
+
 class CannotServe(SystemExit, Exception):
     """The node cannot be started; one line says why. Ends any runner with exit code 1, and twistd's parent shows it."""
 
@@ -57,6 +61,7 @@ class NodeConfig:
     :param lease: seconds for which supervisors go on without a daemon.
     :param retention: seconds for which outcomes are kept that nobody fetches.
     :param survives_power_loss: whether what is kept survives the end of the machine too.
+    :param max_file_size: bytes that a file may have which a job sends; 0 for no limit.
     """
 
     host: str
@@ -71,6 +76,7 @@ class NodeConfig:
     lease: float = 3600.0
     retention: float = RETENTION
     survives_power_loss: bool = False
+    max_file_size: int = MAX_FILE_SIZE
 
 
 class NodeService(Service):
@@ -133,10 +139,14 @@ class NodeService(Service):
             self._reactor,
             time.monotonic,
             in_thread=lambda function, *args: deferToThreadPool(self._reactor, pool, function, *args),
+            max_file_size=config.max_file_size,
         )
         facts = {"dispy_node_name": config.name}
         self._launcher = Launcher(
-            self._reactor, state.run, state.spool, facts, self._steward, width=config.cpus, lease=config.lease
+            *(self._reactor, state.run, state.spool, facts, self._steward),
+            width=config.cpus,
+            lease=config.lease,
+            max_file_size=config.max_file_size,
         )
         self._steward.launcher = self._launcher
         self._door = DoorwayServerFactory(
