@@ -21,7 +21,7 @@ SharedSchedulerPort: Any = "DispyPort + 2"
 HTTPServerPort: Any = 8181
 #: Seconds.
 MsgTimeout: Any = 10
-#: Bytes of the longest file that jobs may send to the client; 0 for no limit.
+#: Bytes of the longest file that jobs may send to the client; 0 for no limit. Each node has its own: ``dispynode --max_file_size``.
 MaxFileSize: Any = 10 * 1024 * 1024
 IPv4MulticastGroup = "239.255.61.59"
 IPv6MulticastGroup = "ff05::b409:3171:9705:5134:6159"

@@ -16,6 +16,7 @@ from dispytw.values import (
     RUNNING,
     Attempt,
     Availability,
+    Body,
     Computation,
     File,
     Inline,
@@ -23,6 +24,7 @@ from dispytw.values import (
     NodeFacts,
     Outcome,
 )
+from dispytw.wire.jobframes import Wrote
 
 _BUNDLE = File(".bundle", b"\0" * 32, 0)
 
@@ -119,6 +121,15 @@ class MemoryCluster:
     def job_running(self, job: MemoryJob, node: bytes, address: Address, started: float) -> None:
         """See ClusterEnd."""
         job.status = RUNNING
+
+    def job_provisional(self, job: MemoryJob, node: bytes, body: Body) -> None:
+        """See ClusterEnd."""
+
+    def job_wrote(self, job: MemoryJob, wrote: Wrote) -> None:
+        """See ClusterEnd."""
+
+    def node_back(self) -> None:
+        """See ClusterEnd."""
 
     def job_retried(
         self, job: MemoryJob, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float

@@ -279,6 +279,9 @@ class MemoryLauncher:
                 call = self._world.callLater(self.starting, self._begin, attempt, duration, status)
                 self._jobs[attempt] = _Running(computation, call)
 
+    def say(self, computation: bytes, frames: Sequence[Any]) -> None:
+        """Bodies here have nothing to say."""
+
     def recall(self, computation: bytes, most: int) -> None:
         """Those that wait are given back, the last ones first."""
         if computation not in self._supervisors or computation in self._closing:

@@ -17,6 +17,7 @@ from dispytw.client.depends import Shipment
 from dispytw.client.engine import Engine, engine
 from dispytw.client.finding import own_addresses
 from dispytw.client.job import DispyJob
+from dispytw.client.live import LiveOutput
 from dispytw.client.nodemethods import Addressing, NodeMethods
 from dispytw.client.nodes import DispyNode, NodeAllocate
 from dispytw.client.options import WithOptions, chosen_options
@@ -47,7 +48,7 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster(NodeMethods):
+class JobCluster(NodeMethods, LiveOutput):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     The parameters are those of dispy 4.6, in its order, and by keyword those of dispy 4.15 and ours; see `dispytw.client.parameters`.
@@ -58,7 +59,8 @@ class JobCluster(NodeMethods):
         characters of the IP addresses of nodes that are found.
     :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
         program's own files comes along by itself.
-    :param callback: called with each job that has ended, one after another, on a thread of its own; ``job_status`` is the same.
+    :param callback: called with each job that has ended or has a provisional result, one after another, on a thread of its own;
+        ``job_status`` is the same.
     :param ip_addr: host name or address to use here, or a list of them; ``host`` is the same.
     :param ext_ip_addr: accepted, as are ``ext_host``, ``port``, ``poll_interval`` and ``ipv4_udp_multicast``, without effect.
     :param cluster_status: called as ``cluster_status(status, node, job)`` with each change of a job (Created, Running, and its end), or of
@@ -83,6 +85,7 @@ class JobCluster(NodeMethods):
         little for short jobs, and what one job leaves in memory the next ones find.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced by a fresh one; no limit by default.
     :param recover: False for no recover file; so does ``recover_file=False``.
+    :param stream: called with a job, text that it has just written, and whether to its stderr, while it runs; on the thread of callback.
     :raises TypeError: when a parameter has the wrong type, or came by both its names; it is named.
     :raises ValueError: when one has a value that makes no sense; it is named.
     :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
@@ -124,6 +127,7 @@ class JobCluster(NodeMethods):
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
         recover: bool = True,
+        stream: Callable[[DispyJob, str, bool], Any] | None = None,
     ) -> None:
         given = checked(locals(), warn=speech.LOGGER.warning)
         hosts = own_addresses(list(given.ip_addr) or None)
@@ -156,7 +160,8 @@ class JobCluster(NodeMethods):
             credentials = [*(target.credential for target in found.targets), *(each.credential for each in found.wildcards)]
             file = begin_file(given.recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
         placing = Placing(self, found.choices, self._engine, self._variants.pack, self._use_variant)
-        self.view = View(given.callback, placing, self._engine, speech.LOGGER.warning, file, given.cluster_status)
+        say, ask = speech.LOGGER.warning, self._ask_for_output
+        self.view = View(given.callback, placing, self._engine, say, file, given.cluster_status, given.stream, ask)
         self._engine.clusters[self.uid] = self
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 
 from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
-from dispytw.values import Attempt, Availability, NodeFacts, Outcome
+from dispytw.values import Attempt, Availability, Body, NodeFacts, Outcome
+from dispytw.wire.jobframes import Wrote
 
 
 class ClusterEnd(Protocol):
@@ -32,6 +33,15 @@ class ClusterEnd(Protocol):
 
     def job_running(self, job: Any, node: bytes, address: Address, started: float) -> None:
         """A job runs."""
+
+    def job_provisional(self, job: Any, node: bytes, body: Body) -> Deferred[Any] | None:
+        """A running job has a provisional result; the Deferred fires when there is room for another one, None when that is so."""
+
+    def job_wrote(self, job: Any, wrote: Wrote) -> None:
+        """A running job has written what was asked for."""
+
+    def node_back(self) -> None:
+        """A link to a node is open: what was asked on an earlier one is to be asked anew."""
 
     def job_settled(
         self, job: Any, node: bytes | None, address: Address | None, outcome: Outcome, sent: int = 0, attempts: int = 0

@@ -20,6 +20,7 @@ from dispytw.client import speech
 from dispytw.client.bridge import Bridge
 from dispytw.client.callbacks import UserThread
 from dispytw.client.finding import Finder
+from dispytw.client.incoming import IncomingSinks
 from dispytw.client.job import DispyJob
 from dispytw.client.keeper import Keeper
 from dispytw.client.nodes import Address
@@ -28,7 +29,6 @@ from dispytw.errors import ClusterClosedError, ForkedError
 from dispytw.version import VERSION
 from dispytw.wire.dialling import connect
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
-from dispytw.wire.streams import MemorySinks
 
 #: Seconds that a recover file gets to be written at the end.
 _PARTING = 1.0
@@ -52,7 +52,7 @@ class Engine:
         name = f"{_user()}@{platform.node()} (pid {self.pid})"
         self.introduction = Introduction(VERSION, name, DEFAULT_HEARTBEAT)
         dial = functools.partial(self.dial, self.uid)
-        self.session = Session(self.uid, dial, self.introduction, MemorySinks(), self.bridge.reactor, time.monotonic)
+        self.session = Session(self.uid, dial, self.introduction, IncomingSinks(), self.bridge.reactor, time.monotonic)
         self.finder = Finder(self.bridge.reactor, time.monotonic)
         self.keeper = Keeper(self)
 
@@ -72,6 +72,13 @@ class Engine:
     def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
         """Call a user's callback on the callback thread."""
         self._callbacks.call(function, job, then=then)
+
+    def later(self, call: Callable[[], Any]) -> None:
+        """Have a call made in the reactor thread, from any other."""
+        try:
+            self.bridge.post(call)
+        except ClusterClosedError:
+            pass  # the reactor has stopped: nobody waits for it
 
     def in_callback(self) -> bool:
         """Whether the caller is the callback thread."""

@@ -27,6 +27,7 @@ from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.values import CANCELLED, Attempt, Availability, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 from dispytw.wire.records import HANDED, NEVER_STARTED, RUNNING, UNKNOWN
+from dispytw.wire.remarkrecords import REFUSED, Announced, answer_record
 from dispytw.wire.streams import Sinks
 
 log = Logger()
@@ -193,6 +194,13 @@ class Fetcher:
     def available(self, uid: bytes, available: Availability | None) -> None:
         """How busy a node is: nobody has asked."""
 
+    def remarked(self, uid: bytes, remarks: Iterable[Announced]) -> None:
+        """Jobs that still run say something: who would have heard it is gone."""
+        link = self._nodes[uid].link
+        answers = [answer_record(each.attempt, each.number, REFUSED, "the program that submitted this job is gone") for each in remarks]
+        if link is not None:
+            link.answer_jobs(answers).addErrback(self.unexpected, link)
+
     def given_back(self, uid: bytes, attempts: Iterable[Attempt]) -> None:
         """The client that is gone had asked for these back; they never started."""
         for attempt in attempts:
@@ -274,7 +282,7 @@ class Fetcher:
     def _ignore(self, *_: Any) -> None:
         """Nothing follows from it here."""
 
-    started = ready = failed = freed = _ignore
+    started = ready = failed = freed = wrote = _ignore
 
     # Time.
     def _time_over(self, terminate_pending: bool) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any, Protocol
 
+from dispytw.client.output import whole_text
 from dispytw.errors import ResultError
 from dispytw.values import (
     ABANDONED,
@@ -21,7 +23,6 @@ from dispytw.values import (
 )
 
 _GUARD = threading.Lock()
-_UNREAD = object()
 
 
 class Owner(Protocol):
@@ -41,12 +42,15 @@ class Owner(Protocol):
     def result_read(self, job: DispyJob) -> None:
         """A job's result was read for the first time."""
 
+    def stream(self, job: DispyJob) -> Iterator[str]:
+        """What a job writes, as it runs."""
+
 
 class DispyJob:
     """One call of a computation, and what became of it.
 
     :ivar id: counted 1, 2, 3 …; set it to anything. What can be pickled is known to `recover_jobs` from then on.
-    :ivar status: Created, Running, Finished, Cancelled or Terminated.
+    :ivar status: Created, Running, ProvisionalResult, Finished, Cancelled or Terminated.
     :ivar ip_addr: address of the node that runs, or ran, it; None before.
     :ivar start_time: wall time at which it began on the node, seconds.
     :ivar attempts: how often it was started, or may have been: more than once where a node was lost or retries were asked for.
@@ -61,6 +65,7 @@ class DispyJob:
         "_lock",
         "_outcome",
         "_owner",
+        "_provisional",
         "_result",
         "_uid",
         "attempts",
@@ -89,7 +94,8 @@ class DispyJob:
         self._uid = uid
         self._owner = owner
         self._outcome: Outcome | None = None
-        self._result: Any = _UNREAD
+        self._provisional: Body | None = None
+        self._result: tuple[Any, Any] | None = None
         self._event: threading.Event | None = None
         self._lock: threading.RLock | None = None  # type: ignore[valid-type, unused-ignore]
 
@@ -105,45 +111,59 @@ class DispyJob:
             self._owner.identified(self._uid, value)
 
     def __call__(self, clear: bool = False) -> Any:
-        """Wait until the job has ended and return its result: None unless it is Finished.
+        """Wait until the job has ended, or has a provisional result, and return its result: None unless there is one.
 
-        :param clear: accepted; there are no provisional results yet.
+        :param clear: the next call waits for the next provisional result, or the end.
         :raises ResultError: when the result arrived but cannot be opened here.
         """
         if self.status not in TERMINAL:
             self._owner.refuse_to_wait(f"job {self.id}")
             self.finish.wait()
-        return self.result
+        with _GUARD:
+            if clear and self._event is not None and self.status not in TERMINAL:
+                self._event.clear()
+            source = self._source()
+        return self._opened(source)
 
     @property
     def finish(self) -> threading.Event:
-        """The event that is set when the job has its final status."""
+        """The event that is set when the job has its final status, or a provisional result that nobody has cleared."""
         with _GUARD:
             if self._event is None:
                 self._event = threading.Event()
-                if self.status in TERMINAL:
+                if self.status in TERMINAL or self.status == PROVISIONAL_RESULT:
                     self._event.set()
             return self._event
 
     @property
     def result(self) -> Any:
-        """What the computation returned, or a program's exit status; None before the end, and when there is none.
+        """What the computation returned, or a program's exit status; before the end its last provisional result. None if there is none.
 
         It is opened at the first read, on the reader's thread.
 
         :raises ResultError: when it cannot be opened here; each time.
         """
-        outcome = self._outcome
-        if outcome is None:
+        return self._opened(self._source())
+
+    def _source(self) -> Outcome | Body | None:
+        """Where the result of this moment comes from."""
+        return self._outcome if self._outcome is not None else self._provisional
+
+    def _opened(self, source: Outcome | Body | None) -> Any:
+        if source is None:
             return None
-        if self._result is _UNREAD:
+        read = self._result
+        if read is None or read[0] is not source:
             with self._own_lock():
-                if self._result is _UNREAD:
-                    self._result = None if outcome.result is None else self._open(_bytes_of(outcome.result))
-                    self._owner.result_read(self)
-        if isinstance(self._result, _Unopened):
-            raise ResultError(self._result.text) from self._result.cause
-        return self._result
+                read = self._result
+                if read is None or read[0] is not source:
+                    body = source.result if isinstance(source, Outcome) else source
+                    read = self._result = (source, None if body is None else self._open(_bytes_of(body)))
+                    if isinstance(source, Outcome):
+                        self._owner.result_read(self)
+        if isinstance(read[1], _Unopened):
+            raise ResultError(read[1].text) from read[1].cause
+        return read[1]
 
     def _open(self, data: bytes) -> Any:
         try:
@@ -182,22 +202,53 @@ class DispyJob:
         """What the job wrote to its standard error: str for a function, bytes for a program; None before the end."""
         return self._written("stderr")
 
+    def stream(self) -> Iterator[str]:
+        """The text that the job writes to its standard output and error, in pieces as they come, until it has ended.
+
+        Output that a node does not keep (what is beyond `stdout`'s limit) is not in it. Of a job that has ended it is all at once.
+        """
+        if self._outcome is None:
+            return self._owner.stream(self)
+        return whole_text(self._written_bytes("stdout"), self._written_bytes("stderr"))
+
     def _written(self, which: str) -> Any:
         outcome = self._outcome
         if outcome is None or outcome.exception == "Cancelled":
             return None
-        data = _bytes_of(getattr(outcome, which))
+        data = self._written_bytes(which)
         return data if self._owner.is_program else data.decode("utf-8", "replace")
+
+    def _written_bytes(self, which: str) -> bytes:
+        return b"" if self._outcome is None else _bytes_of(getattr(self._outcome, which))
 
     def _running(self, ip_addr: str, started: float) -> None:
         self.ip_addr, self.start_time = ip_addr, started
         self.attempts += 1
-        self.status = RUNNING
+        with _GUARD:
+            self.status = RUNNING
+            self._forget_provisional()
+
+    def _forget_provisional(self) -> None:
+        """Another attempt: what an earlier one said is forgotten."""
+        if self._provisional is not None and self._event is not None:
+            self._event.clear()
+        self._provisional = None
+
+    def _said(self, provisional: Body) -> None:
+        """It has a provisional result: whoever waits is released, until one clears the event."""
+        with _GUARD:
+            self._provisional = provisional
+            self.status = PROVISIONAL_RESULT
+            event = self._event
+            if event is not None:
+                event.set()
 
     def _retried(self, attempts: int) -> None:
         """An attempt has ended, one of so many, and the job waits for the next."""
         self.attempts = attempts
-        self.status = CREATED
+        with _GUARD:
+            self.status = CREATED
+            self._forget_provisional()
 
     def _settled(self, outcome: Outcome, ip_addr: str | None, attempts: int = 0) -> None:
         """Set the one final status, then release who waits for it."""
@@ -206,6 +257,7 @@ class DispyJob:
         self.ip_addr = ip_addr or self.ip_addr
         self.start_time = outcome.started if outcome.started is not None else self.start_time
         with _GUARD:
+            self._provisional = None
             self.status = outcome.status
             event = self._event
         if event is not None:

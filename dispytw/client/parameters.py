@@ -44,6 +44,7 @@ class Parameters:
 
     depends: tuple[Any, ...]
     callback: Callable[[Any], Any] | None
+    stream: Callable[[Any, str, bool], Any] | None
     cluster_status: Callable[[Any, Any, Any], Any] | None
     ip_addr: tuple[str, ...]
     node_port: int
@@ -80,6 +81,7 @@ def checked(given: Mapping[str, Any], kind: str = "JobCluster", warn: Callable[[
     parameters = Parameters(
         depends=check.many("depends"),
         callback=check.function(callback, "a function with one argument"),
+        stream=check.function("stream", "a function with three arguments (job, text, is_stderr)"),
         cluster_status=check.function("cluster_status", "a function with three arguments"),
         ip_addr=check.hosts(ip_addr),
         node_port=_node_port(check),

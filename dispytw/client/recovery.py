@@ -8,6 +8,7 @@ import random
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -168,6 +169,10 @@ class _Recovered:
 
     def result_read(self, job: DispyJob) -> None:
         """It was delivered when it was returned."""
+
+    def stream(self, job: DispyJob) -> Iterator[str]:
+        """It has ended: nothing will come."""
+        return iter(())
 
 
 def _id(left: LeftJob) -> Any:

@@ -18,6 +18,7 @@ from dispytw.client.advice import no_node_yet
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
 from dispytw.client.enrolled import Enrolled, Search
+from dispytw.client.listening import Listening
 from dispytw.client.nodedesk import NodeDesk
 from dispytw.client.nodes import Address, Target
 from dispytw.client.remains import Place
@@ -45,7 +46,7 @@ CLOSING = 5.0
 Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
 
 
-class Session(NodeDesk):
+class Session(NodeDesk, Listening):
     """The client's side of everything.
 
     :param uid: 16 random bytes, one per process.
@@ -67,6 +68,7 @@ class Session(NodeDesk):
         now: Callable[[], float],
         chance: random.Random | None = None,
     ) -> None:
+        super().__init__()
         self.uid = uid
         self.ledger = Ledger()
         self.dispatcher = Dispatcher(self.ledger, self, clock, now)
@@ -268,6 +270,7 @@ class Session(NodeDesk):
         """A node has said what it is: the clusters that name it may use it."""
         self._addresses[facts.uid] = Address(link.peer_host, self._links[link].port)
         self._serve(facts.uid)
+        self.follow_again()
 
     def link_refused(self, link: ConnectionFromNode, error: Exception) -> None:
         """A node runs something that does not go with us."""
@@ -308,11 +311,6 @@ class Session(NodeDesk):
         """See Customer."""
         named = next((dialer.address for dialer in self._dialers_of(node.uid) if cluster in dialer.users), None)
         return self._enrolled[cluster].end.node_found(node, attrs.evolve(self._addresses[node.uid], named=named))
-
-    def show_running(self, job: bytes, node: bytes, started: float) -> None:
-        """See Customer."""
-        cluster, _, handle = self._jobs[job]
-        self._enrolled[cluster].end.job_running(handle, node, self._addresses[node], started)
 
     def settle(self, job: bytes, outcome: Outcome, node: bytes | None, attempts: int = 0) -> None:
         """See Customer."""

@@ -9,13 +9,16 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from dispytw.client.feeds import Ask, Feeds
 from dispytw.client.job import DispyJob
 from dispytw.client.keeping import Keeping, NoFile
 from dispytw.client.nodes import Address, DispyNode
 from dispytw.client.nodeview import NodeView, Status
 from dispytw.client.placing import Placing
 from dispytw.client.remains import Place
-from dispytw.values import CANCELLED, Attempt, Outcome
+from dispytw.client.remarks import Remarks, Stream
+from dispytw.values import CANCELLED, Attempt, Body, Outcome
+from dispytw.wire.jobframes import Wrote
 from dispytw.wire.records import outcome_bodies
 
 log = Logger()
@@ -33,6 +36,9 @@ class Threads(Protocol):
     def in_callback(self) -> bool:
         """Whether the caller is the callback thread."""
 
+    def later(self, call: Callable[[], Any]) -> None:
+        """Have a call made in the reactor thread."""
+
 
 class View(NodeView):
     """One cluster as its user sees it.
@@ -42,6 +48,8 @@ class View(NodeView):
     :param say: tells the user.
     :param file: where it is written down what must outlive this process.
     :param status: cluster_status, called with each change of a job or a node, or None.
+    :param stream: called with each job that has written something, the text, and whether it was to stderr; or None.
+    :param ask: asks for what a job writes.
     :ivar jobs: how many jobs it has had.
     :ivar unread: jobs that have ended and were not delivered.
     """
@@ -54,6 +62,8 @@ class View(NodeView):
         say: Callable[[str], None],
         file: Keeping | None = None,
         status: Status | None = None,
+        stream: Stream | None = None,
+        ask: Ask = lambda job, outputs: None,
     ) -> None:
         super().__init__(placing, threads, status)
         self.say = say
@@ -66,6 +76,22 @@ class View(NodeView):
         self._unfinished = 0
         self._left = False
         self.unread = 0
+        self.feeds = Feeds(ask)
+        self.remarks = Remarks(callback, stream, self.feeds, self)
+
+    # What the callbacks of remarks need (`dispytw.client.remarks.Callbacks`).
+    def call(self, function: Callable[[DispyJob], Any], job: DispyJob, then: Callable[[], Any] = lambda: None) -> None:
+        """Have a callback called, for which `wait` waits; ``then`` is called after it, in the reactor thread."""
+        with self._changed:
+            self._uncalled += 1
+
+        def called() -> None:
+            self._threads.later(then)
+            with self._changed:
+                self._uncalled -= 1
+                self._changed.notify_all()
+
+        self._threads.call_back(function, job, called)
 
     # The user's threads.
     @property
@@ -117,6 +143,21 @@ class View(NodeView):
         shown.update_time = time.time()
         job._running(address.host, started)
         self._tell_running(job, shown)
+        self.remarks.running(job)
+
+    def job_provisional(self, job: DispyJob, node: bytes, body: Body) -> Deferred[Any] | None:
+        """See ClusterEnd."""
+        self.nodes[node].rx += body.size
+        return self.remarks.heard(job, body)
+
+    def job_wrote(self, job: DispyJob, wrote: Wrote) -> None:
+        """See ClusterEnd."""
+        self.feeds.wrote(job, wrote)
+        self.remarks.wrote(job)
+
+    def node_back(self) -> None:
+        """See ClusterEnd."""
+        self.feeds.follow_all()
 
     def job_retried(
         self, job: DispyJob, node: bytes, attempt: Attempt, outcome: Outcome, attempts: int, seconds: float
@@ -155,6 +196,7 @@ class View(NodeView):
         with self._changed:
             self.unread += 1
         job._settled(outcome, address.host if address is not None else None, attempts)
+        self.remarks.settled(job)
         with self._changed:
             self._unfinished -= 1
             self._uncalled += (self._callback is not None) + self._statuses

@@ -4,6 +4,8 @@
 `launcher`, `supervision` and `supervisorlink` are for the processes, `workspace` for files, `telling` for what clients hear, `keeper`
 and `journal` for what is owed to them. `adoption` takes over what outlives a daemon, `leftovers` ends the rest.
 
+What running jobs say goes through the `spokesman`, whose mind is `remarks`.
+
 `connections` speaks with schedulers, and `tap` is the door through which twistd and the `dispynode` command come in. The daemon never
 runs a user's code; its child processes do (`dispytw.worker`).
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -17,6 +17,7 @@ from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import Heartbeats
+from dispytw.wire.jobframes import Remark, Wrote
 from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
@@ -24,11 +25,13 @@ from dispytw.wire.records import (
     availability_record,
     beliefs_from,
     body_from,
+    body_weight,
     computation_from,
     outcome_record,
     outcome_weight,
     timeouts_from,
 )
+from dispytw.wire.remarkrecords import answers_from, follows_from, remark_record, stream_kind, wrote_record
 from dispytw.wire.streams import Sinks, StreamingLink, Streams
 
 log = Logger()
@@ -183,6 +186,16 @@ class ConnectionFromScheduler(StreamingLink):
         self._steward.recall_jobs(self.client, computation, max(1, most))
         return {}
 
+    @ask.AnswerJobs.responder
+    def answer_jobs(self, answers: list[Any]) -> dict[str, Any]:
+        self._steward.spokesman.answered(self.client, answers_from(answers))
+        return {}
+
+    @ask.FollowJobs.responder
+    def follow_jobs(self, outputs: list[Any]) -> dict[str, Any]:
+        self._steward.spokesman.follow(self.client, follows_from(outputs))
+        return {}
+
     @tell.Heartbeat.responder
     def heartbeat(self) -> dict[str, Any]:
         return {}
@@ -217,6 +230,20 @@ class ConnectionFromScheduler(StreamingLink):
         """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.JobsGivenBack, jobs=[[attempt.job, attempt.number] for attempt in attempts])
 
+    def send_remark(self, remark: Remark) -> Deferred[Any]:
+        """See `dispytw.node.spokesman.HearingLink`."""
+        return self.streams.send(remark.body, kind=stream_kind(remark.attempt, remark.number))
+
+    def tell_remarked(self, remarks: Sequence[Remark]) -> Deferred[Any]:
+        """See `dispytw.node.spokesman.HearingLink`."""
+        weighed = [(remark_record(each), body_weight(each.body)) for each in remarks]
+        return _all([self.tell(tell.JobsRemarked, remarks=batch) for batch in _cut(weighed)])
+
+    def tell_wrote(self, outputs: Sequence[Wrote]) -> Deferred[Any]:
+        """See `dispytw.node.spokesman.HearingLink`."""
+        weighed = [(wrote_record(each), len(each.data)) for each in outputs]
+        return _all([self.tell(tell.JobsWrote, outputs=batch) for batch in _cut(weighed)])
+
     def tell_freed(self) -> Deferred[Any]:
         """See `dispytw.node.telling.ClientLink`."""
         return self.tell(tell.NodeFreed)
@@ -233,6 +260,28 @@ def _batches(jobs: Sequence[tuple[Attempt, Outcome]]) -> list[list[tuple[Attempt
         batches[-1].append(pair)
         weight += own
     return batches
+
+
+def _cut(weighed: Sequence[tuple[list[Any], int]]) -> list[list[Any]]:
+    """Records, each with about how many bytes it takes, in boxes that they fit."""
+    boxes: list[list[Any]] = []
+    filled = 0
+    for record, weight in weighed:
+        if not boxes or filled + weight > BATCH_BYTES:
+            boxes.append([])
+            filled = 0
+        boxes[-1].append(record)
+        filled += weight
+    return boxes
+
+
+def _all(told: list[Deferred[Any]]) -> Deferred[Any]:
+    """Fires when all do; fails with the failure of the one that fails first."""
+    return gatherResults(told, consumeErrors=True).addErrback(_first)
+
+
+def _first(failure: Any) -> Any:
+    return failure.value.subFailure
 
 
 def _kept(_: Any, attempts: list[Attempt]) -> list[Attempt]:

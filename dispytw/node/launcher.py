@@ -23,6 +23,7 @@ from dispytw.node.supervisorlink import SUPERVISOR
 from dispytw.values import Attempt, Body
 from dispytw.wire import spool
 from dispytw.wire.frames import Cancel, Ended, Recall, Setup, Start
+from dispytw.wire.jobframes import JobFrame, Limits
 
 __all__ = ["Launcher", "LauncherEvents", "sweep_leftovers"]
 
@@ -44,6 +45,7 @@ class Launcher:
     :param grace: seconds between the steps of a cancel (SIGINT, SIGTERM, SIGKILL).
     :param lease: seconds for which supervisors go on without a daemon.
     :param command: the supervisor's program and first arguments.
+    :param max_file_size: bytes that a job's file may have; 0 for no limit.
     """
 
     reactor: Any
@@ -55,6 +57,7 @@ class Launcher:
     grace: float = 2.0
     lease: float = 3600.0
     command: Sequence[str] = SUPERVISOR
+    max_file_size: int = 0
     _lives: dict[bytes, SupervisorLife] = attrs.field(factory=dict)
     _remains: dict[str, tuple[bytes, Remains]] = attrs.field(factory=dict)
     _stopping: bool = False
@@ -90,7 +93,9 @@ class Launcher:
             isolation=computation.isolation,
             max_jobs_per_worker=computation.max_jobs_per_worker,
         )
-        self._begin(name, papers, setup).launch()
+        life = self._begin(name, papers, setup)
+        life.send([Limits(self.max_file_size)])
+        life.launch()
 
     def _begin(self, name: str, papers: Papers, setup: Setup | None) -> SupervisorLife:
         base, left = os.path.join(self.run_dir, name), os.path.join(self.spool_dir, name)
@@ -100,7 +105,9 @@ class Launcher:
 
     def adopt(self, orphan: Orphan) -> None:
         """Take over a supervisor that has outlived its daemon. What it runs and owes is in ``orphan``, and is not told again."""
-        self._begin(orphan.name, orphan.papers, None).adopt(orphan)
+        life = self._begin(orphan.name, orphan.papers, None)
+        life.adopt(orphan)
+        life.send([Limits(self.max_file_size)])
 
     def remains(self, name: str, papers: Papers) -> list[Ended]:
         """The outcomes that a supervisor has left in a file, which stays until they are kept.
@@ -140,6 +147,11 @@ class Launcher:
         if life is None:
             raise UnknownComputationError(f"computation {computation.hex()} has no supervisor here")
         life.send([Start(attempt, args, timeouts.get(attempt)) for attempt, args in attempts])
+
+    def say(self, computation: bytes, frames: Sequence[JobFrame]) -> None:
+        """Say something about running jobs of the computation; nothing when it has no supervisor any more."""
+        if computation in self._lives:
+            self._lives[computation].send(frames)
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
         """KeyboardInterrupt in the job, then SIGTERM, then SIGKILL to all of it; nothing for what has ended."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from dispytw.node.adoption import Papers
 from dispytw.values import Attempt, Body, Computation, File
+from dispytw.wire.jobframes import JobFrame
 
 
 class Launches(Protocol):
@@ -29,6 +30,9 @@ class Launches(Protocol):
 
     def kept(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
         """Outcomes are kept elsewhere: let it forget them."""
+
+    def say(self, computation: bytes, frames: Sequence[JobFrame]) -> None:
+        """Say something about its running jobs."""
 
     def change_hands(self, computation: bytes, client: bytes, name: str) -> None:
         """It works for this client from now on."""

@@ -40,6 +40,10 @@ log = Logger()
 TELLING = 2.0
 
 
+#: Bytes that a file may have which a job sends, unless the node is told otherwise (dispy's manual).
+MAX_FILE_SIZE = 10 * 1024 * 1024
+
+
 class CannotServe(SystemExit, Exception):
     """The node cannot be started; one line says why. Ends any runner with exit code 1, and twistd's parent shows it."""
 
@@ -62,6 +66,7 @@ class NodeConfig:
     :param survives_power_loss: whether what is kept survives the end of the machine too.
     :param discoverable: whether clients that do not know the node's address may find it.
     :param ping_interval: seconds between announcements while the node is free; None for one only.
+    :param max_file_size: bytes that a file may have which a job sends; 0 for no limit.
     """
 
     host: str
@@ -78,6 +83,7 @@ class NodeConfig:
     survives_power_loss: bool = False
     discoverable: bool = False
     ping_interval: float | None = None
+    max_file_size: int = MAX_FILE_SIZE
 
 
 class NodeService(Service):
@@ -141,10 +147,14 @@ class NodeService(Service):
             self._reactor,
             time.monotonic,
             in_thread=lambda function, *args: deferToThreadPool(self._reactor, pool, function, *args),
+            max_file_size=config.max_file_size,
         )
         facts = {"dispy_node_name": config.name}
         self._launcher = Launcher(
-            self._reactor, state.run, state.spool, facts, self._steward, width=config.cpus, lease=config.lease
+            *(self._reactor, state.run, state.spool, facts, self._steward),
+            width=config.cpus,
+            lease=config.lease,
+            max_file_size=config.max_file_size,
         )
         self._steward.launcher = self._launcher
         self._door = DoorwayServerFactory(

@@ -20,10 +20,12 @@ from dispytw.node.adoption import Papers
 from dispytw.node.bench import Bench
 from dispytw.node.keeper import Keeper
 from dispytw.node.neighbours import Files, LaidOut, Launches
+from dispytw.node.spokesman import Spokesman
 from dispytw.node.telling import ClientLink, Teller
 from dispytw.values import Attempt, Body, Computation, Outcome, Stored
 from dispytw.wire.clock import Waker
 from dispytw.wire.frames import Ended, Runs
+from dispytw.wire.jobframes import JobFrame
 from dispytw.wire.records import outcome_bodies
 
 log = Logger()
@@ -42,6 +44,8 @@ class Steward:
     :param now: monotonic seconds.
     :param in_thread: calls a function that waits for the disk, outside the reactor thread.
     :ivar freed: called when the client that had the node has left it.
+    :param max_file_size: bytes that a job's file may have; 0 for no limit.
+    :ivar spokesman: speaks for running jobs.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class Steward:
         clock: Waker,
         now: Callable[[], float],
         in_thread: Callable[..., Deferred[Any]] = maybeDeferred,
+        max_file_size: int = 0,
     ) -> None:
         self.bench = bench
         self.launcher: Launches = _NoLauncher()
@@ -63,6 +68,8 @@ class Steward:
         self._in_thread = in_thread
         self._disk = DeferredLock()
         self._teller = Teller(clock, now, self._acknowledged)
+        teller = self._teller
+        self.spokesman = Spokesman(bench, teller.links, self._say, teller.tell_start_now, clock, now, max_file_size)
         self._bodies: dict[Attempt, Body] = {}
         self._args: dict[Attempt, Body] = {}
         self._timeouts: dict[Attempt, float] = {}
@@ -78,11 +85,13 @@ class Steward:
         :returns: fires when everything that is owed to it is at hand.
         """
         self._teller.attached(client, link)
+        self.spokesman.detached(client)  # from an older link: what that was told is told again, once this one has reconciled
         return self._brought_back(self.bench.connected(client, name))
 
     def detached(self, client: bytes, link: ClientLink) -> None:
         """A client's link is gone."""
         if self._teller.detached(client, link):
+            self.spokesman.detached(client)
             self.do(self.bench.disconnected(client, self._now()))
 
     def take_over(self, client: bytes, computation: bytes, token: bytes) -> Deferred[bool]:
@@ -164,6 +173,7 @@ class Steward:
         """A word for each attempt, and the computations that are ready."""
         orders, words, ready = self.bench.reconciled(client, attempts)
         self.do(orders)
+        self.spokesman.reconciled(client)
         return words, ready
 
     def _acknowledged(self, attempts: Iterable[Attempt]) -> None:
@@ -236,6 +246,13 @@ class Steward:
         """A supervisor has given up attempts that had not started."""
         self._delete([self._args.pop(attempt) for attempt in attempts if attempt in self._args])
         self.do(self.bench.given_back(computation, attempts))
+
+    def job_said(self, computation: bytes, frame: JobFrame) -> None:
+        """A running job says something, or has written something."""
+        self.spokesman.heard(computation, frame)
+
+    def _say(self, computation: bytes, frames: Sequence[JobFrame]) -> None:
+        self.launcher.say(computation, frames)
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         """A supervisor is gone, and with it whatever its jobs had begun to write."""
@@ -347,6 +364,7 @@ class Steward:
         self._teller.tell_started(order)
 
     def _tell_ended(self, order: o.TellEnded) -> None:
+        self.spokesman.ended(order.attempt)
         if order.attempt in self._args:
             self._delete([self._args.pop(order.attempt)])
         self._teller.tell_ended(order)

@@ -10,6 +10,7 @@ connection has been read to its end, and no process carries its mark.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -23,7 +24,9 @@ from dispytw.node.adoption import PAPERS, Orphan, Papers
 from dispytw.node.leftovers import Record, born, kill, kill_carriers
 from dispytw.node.supervisorlink import SUPERVISOR, ConnectionToSupervisor, connect, spawn, take_over
 from dispytw.values import Attempt, Computation, Outcome
+from dispytw.wire import spool
 from dispytw.wire.frames import Close, Ended, Frame, GivenBack, Kept, Ready, Setup, SetupFailed, Standing, Started
+from dispytw.wire.jobframes import SAID, JobFrame
 
 #: Seconds in which a new interpreter must come to listen.
 START_LIMIT = 60.0
@@ -32,7 +35,7 @@ END_LIMIT = 10.0
 
 _SWEEP_AGAIN = 0.02
 _LOG_TAIL = 4096
-_ENDINGS = (".sock", ".log", ".pid")
+_ENDINGS = (".sock", ".ear", ".log", ".pid")
 #: Attempts in one `Kept`.
 _MOST_KEPT = 10_000
 
@@ -54,6 +57,9 @@ class LauncherEvents(Protocol):
 
     def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
         """These attempts never started, and never will here: the answer to a recall."""
+
+    def job_said(self, computation: bytes, frame: JobFrame) -> None:
+        """A running job says something, or has written what was asked for; one of `dispytw.wire.jobframes.SAID`."""
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         """Nothing of the supervisor is left. The last event of a launch, once; ``text`` is empty when it ended as asked."""
@@ -181,6 +187,8 @@ class SupervisorLife:
             self.events.job_started(self.uid, frame.attempt, frame.started)
         elif isinstance(frame, GivenBack):
             self.events.jobs_given_back(self.uid, frame.attempts)
+        elif isinstance(frame, SAID):
+            self.events.job_said(self.uid, frame)
         elif isinstance(frame, Ready) and not self._answered:
             self._answer(None)
             self._rewrite(attrs.evolve(self.papers, is_ready=True))
@@ -293,8 +301,10 @@ class SupervisorLife:
         return f"{text}; its log ends with:\n{said}" if said else text
 
     def _remove_files(self) -> None:
-        for ending in _ENDINGS:
+        """Its own; and what jobs that died while they spoke have left."""
+        said = glob.glob(glob.escape(self.left + spool.ENDING) + ".said-*")
+        for path in [*(self.base + ending for ending in _ENDINGS), *said]:
             try:
-                os.unlink(self.base + ending)
+                os.unlink(path)
             except FileNotFoundError:
                 pass  # it never came so far

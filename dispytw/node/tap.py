@@ -46,6 +46,7 @@ class Options(usage.Options):
         ["lease", None, 60.0, "minutes for which computations go on when this daemon is killed", float],
         ["retention", None, 7.0, "days for which results are kept that nobody fetches", float],
         ["durability", None, "normal", "what is kept survives the death of any process (normal), or of the machine (full)"],
+        ["max-file-size", None, "10M", "bytes that a file may have which a job sends, as N[kKmMgGtT]; 0: no limit"],
         ["announce-fd", None, None, "descriptor on which 'host port' is written once the node listens", _number],
     ]
     optFlags: list[list[Any]] = [
@@ -76,8 +77,23 @@ class Options(usage.Options):
             raise usage.UsageError("--zombie-interval must be a number of minutes above 0")
         if not self["lease"] >= 0 or not self["retention"] >= 0:
             raise usage.UsageError("--lease and --retention must not be negative")
+        self["max-file-size"] = _size(self["max-file-size"])
         if self["durability"] not in ("normal", "full"):
             raise usage.UsageError("--durability is normal or full")
+
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def _size(text: str) -> int:
+    """Bytes, from a number that may have a unit.
+
+    :raises usage.UsageError: when it is none.
+    """
+    number, unit = (text[:-1], text[-1].lower()) if text[-1:].isalpha() else (text, "")
+    if not (number.isascii() and number.isdigit()) or unit not in _UNITS:
+        raise usage.UsageError(f"--max-file-size: wanted a number of bytes, or one with k, m, g or t behind it, not {text!r}")
+    return int(number) * _UNITS[unit]
 
 
 _NAMES = {"help", "version", *(str(option[0]) for option in (*Options.optParameters, *Options.optFlags))}
@@ -123,6 +139,7 @@ def makeService(options: Options) -> IService:
         survives_power_loss=options["durability"] == "full",
         discoverable=not options["no-discovery"],
         ping_interval=options["ping-interval"] or None,
+        max_file_size=options["max-file-size"],
     )
     return build_service(config, reactor)  # type: ignore[return-value, unused-ignore]
 

@@ -122,6 +122,13 @@ class Teller:
         self._outboxes[order.client].started[order.attempt] = (order.started, self._now() + SHOWN_AFTER)
         self._show_soon()
 
+    def tell_start_now(self, client: bytes, attempt: Attempt) -> None:
+        """Something else about a running job is told next: its start is told before that."""
+        start = self._outboxes[client].started.pop(attempt, None)
+        link = self.links.get(client)
+        if start is not None and link is not None:
+            link.tell_started([(attempt, start[0])]).addErrback(self._unexpected, link)
+
     def tell_ended(self, order: o.TellEnded) -> None:
         """Tell an end with whatever else is told in this turn."""
         outbox = self._outboxes[order.client]

@@ -97,6 +97,16 @@ class Tenancy:
         """All that are here, or whose outcomes are."""
         return set(self._placed)
 
+    def owner_of(self, attempt: Attempt) -> tuple[bytes, bytes] | None:
+        """The client and the computation of an attempt that has not ended here; None of any other."""
+        placed = self._placed.get(attempt)
+        return None if placed is None or placed.outcome is not None else (placed.client, placed.computation)
+
+    def computation_name(self, computation: bytes) -> str:
+        """What a computation that is here is called."""
+        opened = self._opened.get(computation)
+        return "" if opened is None else opened.computation.name
+
     def is_connected(self, client: bytes) -> bool:
         """Whether the client is there."""
         return client in self._clients and self._clients[client].gone_since is None

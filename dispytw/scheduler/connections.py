@@ -20,6 +20,7 @@ from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import Heartbeats
+from dispytw.wire.jobframes import Follow
 from dispytw.wire.records import (
     BATCH_BYTES,
     attempt_from,
@@ -31,6 +32,7 @@ from dispytw.wire.records import (
     minor_from,
     outcome_from,
 )
+from dispytw.wire.remarkrecords import follow_record, remarks_from, wrotes_from
 from dispytw.wire.streams import Sinks, StreamingLink, Streams
 
 log = Logger()
@@ -235,6 +237,14 @@ class ConnectionFromNode(StreamingLink):
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
         return self.ask(ask.RecallJobs, computation=computation, most=most).addCallback(_nothing)
 
+    def answer_jobs(self, answers: Sequence[list[Any]]) -> Deferred[None]:
+        """See `dispytw.scheduler.earshot.SpeakingLink`."""
+        return self.ask(ask.AnswerJobs, answers=list(answers)).addCallback(_nothing)
+
+    def follow_jobs(self, outputs: Sequence[Follow]) -> Deferred[None]:
+        """See `dispytw.scheduler.earshot.SpeakingLink`."""
+        return self.ask(ask.FollowJobs, outputs=[follow_record(each) for each in outputs]).addCallback(_nothing)
+
     # What the node tells.
     @tell.ComputationReady.responder
     def computation_ready(self, computation: bytes, generation: int) -> dict[str, Any]:
@@ -260,6 +270,16 @@ class ConnectionFromNode(StreamingLink):
     @tell.JobsGivenBack.responder
     def jobs_given_back(self, jobs: list[Any]) -> dict[str, Any]:
         self._dispatcher.given_back(self.uid, [attempt_from(record) for record in jobs])
+        return {}
+
+    @tell.JobsRemarked.responder
+    def jobs_remarked(self, remarks: list[Any]) -> dict[str, Any]:
+        self._dispatcher.remarked(self.uid, remarks_from(remarks))
+        return {}
+
+    @tell.JobsWrote.responder
+    def jobs_wrote(self, outputs: list[Any]) -> dict[str, Any]:
+        self._dispatcher.wrote(self.uid, wrotes_from(outputs))
         return {}
 
     @tell.NodeFreed.responder

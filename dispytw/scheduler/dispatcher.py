@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from dispytw.errors import NodeHeldError, RefusedError, StreamError, WireError
 from dispytw.scheduler import orders as o
+from dispytw.scheduler.earshot import Earshot, Listener, SpeakingLink
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
 from dispytw.values import INLINE_LIMIT, Attempt, Availability, Body, Computation, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
@@ -28,7 +29,7 @@ log = Logger()
 _MOST_ROUNDS = 4
 
 
-class NodeLink(Protocol):
+class NodeLink(SpeakingLink, Protocol):
     """What the dispatcher needs of a link to a node. Deferreds fail with the errors of the commands, or `ConnectionClosed`."""
 
     def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
@@ -68,7 +69,7 @@ class NodeLink(Protocol):
         """Close the link: something was said on it that must not be."""
 
 
-class Customer(Protocol):
+class Customer(Listener, Protocol):
     """For whom the dispatcher works: the client's session, or the shared scheduler."""
 
     def computation(self, cluster: bytes, node: bytes) -> Computation:
@@ -105,7 +106,7 @@ class Customer(Protocol):
         """Say it to the user."""
 
 
-class Dispatcher:
+class Dispatcher(Earshot):
     """Carries out the ledger's orders.
 
     :param clock: wakes us.
@@ -116,7 +117,7 @@ class Dispatcher:
         self.ledger = ledger
         self.links: dict[bytes, NodeLink] = {}
         self.facts: dict[bytes, NodeFacts] = {}
-        self._customer = customer
+        self._customer = self._listener = customer
         self._clock = clock
         self._now = now
         self._outgoing: defaultdict[bytes, list[o.Assign]] = defaultdict(list)

@@ -159,6 +159,10 @@ class Ledger(Placement):
         entry.cancelled = True
         return [Withdraw(node.uid, entry.attempt)] if node.live else []
 
+    def speaks(self, node: bytes, attempt: Attempt) -> bool:
+        """Whether what an attempt says on a node is its job's to say: it is current there."""
+        return node in self.nodes and self._current(node, attempt) is not None
+
     def given_up(self, cluster: bytes, why: str) -> list[Order]:
         """The user waits no longer for any job of the cluster: each is settled now, and stopped where it runs."""
         orders: list[Order] = []

@@ -26,6 +26,11 @@ attempts, never jobs, so that a late cancel hits nothing else. A body of more th
 node may be given more short jobs than it has slots; those that have not begun can be got back by `RecallJobs`, and the node tells
 which ones by `JobsGivenBack`. `ListJobs` asks which have begun and not ended.
 
+**Jobs speak.** What a running job has to say, a provisional result or a file, is told by `JobsRemarked`, one remark of each attempt at a
+time, and answered by `AnswerJobs`: the job waits for that. A long body is only announced; the scheduler says when it wants it, and then it
+is streamed to where it belongs. Remarks are told, not kept: they end with their job. What a job writes comes with its outcome;
+who wants it earlier asks by `FollowJobs` for what comes behind a position, and is told once, by `JobsWrote`, before asking again.
+
 **The end.** `CloseComputation` runs cleanup() on the node and removes its files. A closed link is noticed at once, a silent one after five
 `Heartbeat` s: the node is then *away*, and what becomes of its jobs is decided by the ledger (`dispytw.scheduler.ledger`).
 
@@ -33,8 +38,8 @@ which ones by `JobsGivenBack`. `ListJobs` asks which have begun and not ended.
 
 Modules: `arguments` (AMP types), `limits` (AMP made safe), `nodecommands` and `schedulercommands` (split by who answers),
 `streams` and `streamcommands` (bytes beyond a box), `records` (values as msgpack lists), `heartbeat`, `paths`, `greeting`,
-`credentials`, `certificates`, `verdict`, `doorway`, `dialling`, `frames`, `spool` (what a supervisor leaves behind), and `payload`, the
-only module that pickles and which no daemon imports.
+`credentials`, `certificates`, `verdict`, `doorway`, `dialling`, `frames`, `jobframes` and `remarkrecords` (jobs that speak), `spool`
+(what a supervisor leaves behind), and `payload`, the only module that pickles and which no daemon imports.
 """
 
 #: Raised whenever two builds could misunderstand each other; both ends say theirs in the greeting's first eight bytes.

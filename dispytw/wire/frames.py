@@ -10,6 +10,8 @@ closed connection is the answer.
 
 Whoever serves a slot, a kept worker or a forker, is given `Start` and says `Started` and `Ended` to its supervisor in the same frames.
 
+What a running job says goes the same way; see `dispytw.wire.jobframes`.
+
 A frame is its length (4 bytes, big-endian) and a msgpack list: a code, then the fields. Bodies above 48 KiB are named by their path, as
 both ends live on one machine and belong to one user. Nothing here imports Twisted.
 """
@@ -25,6 +27,8 @@ import msgpack
 
 from dispytw.errors import WireError
 from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.wire import jobframes
+from dispytw.wire.records import attempt_from as _attempt
 
 #: Bytes of the longest frame: three inline bodies and a traceback, several times over.
 FRAME_LIMIT = 1024 * 1024
@@ -164,7 +168,7 @@ class Standing:
 
 
 _Said = Ready | SetupFailed | Started | Ended | GivenBack | Runs | Standing
-Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said
+Frame = Setup | Start | Cancel | Recall | Close | Kept | _Said | jobframes.JobFrame
 
 
 def _expect(condition: bool, what: str) -> None:
@@ -188,13 +192,6 @@ def _optional(form: Callable[[Any], Any], field: Any) -> Any:
 
 def _attempt_fields(attempt: Attempt) -> list[Any]:
     return [attempt.job, attempt.number]
-
-
-def _attempt(field: Any) -> Attempt:
-    job, number = field
-    _expect(isinstance(job, bytes) and len(job) == 16, "no attempt where one belongs")
-    _expect(isinstance(number, int) and number > 0, "no attempt where one belongs")
-    return Attempt(job, number)
 
 
 def _body_fields(body: Body) -> Any:
@@ -275,8 +272,8 @@ def _unpacked_attempts(field: Any) -> tuple[Attempt, ...]:
 
 def _stored(field: Any) -> Stored:
     body = _body(field)
-    _expect(isinstance(body, Stored), "no file where one belongs")
-    assert isinstance(body, Stored)
+    if not isinstance(body, Stored):
+        raise WireError("a frame with no file where one belongs")
     return body
 
 
@@ -297,6 +294,7 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Kept: lambda f: [20, _packed_attempts(f.attempts)],
     Runs: lambda f: [21, _attempt_fields(f.attempt), f.started, _optional(_body_fields, f.args)],
     Standing: lambda f: [22, f.ready, f.closing],
+    **jobframes.FIELDS,
 }
 
 _OPENERS: dict[Any, Callable[..., Frame]] = {
@@ -313,6 +311,7 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     20: lambda attempts: Kept(_unpacked_attempts(attempts)),
     21: lambda attempt, started, args: Runs(_attempt(attempt), _optional(_time, started), _optional(_stored, args)),
     22: lambda ready, closing: Standing(bool(ready), bool(closing)),
+    **jobframes.OPENERS,
 }
 
 

@@ -7,7 +7,10 @@ from twisted.protocols import amp
 from dispytw.errors import NodeHeldError, RefusedError, UnknownComputationError, VersionError, WireError
 from dispytw.wire.arguments import Records, Seconds, Text, Uid, Whole
 
-__all__ = ["CancelJobs", "CloseComputation", "Introduce", "ListJobs", "OpenComputation", "RecallJobs", "Reconcile", "RunJobs", "TakeOver"]
+__all__ = [
+    *("AnswerJobs", "CancelJobs", "CloseComputation", "FollowJobs", "Introduce", "ListJobs", "OpenComputation", "RecallJobs", "Reconcile"),
+    *("RunJobs", "TakeOver"),
+]
 
 
 class Introduce(amp.Command):
@@ -128,5 +131,29 @@ class CancelJobs(amp.Command):
 
     commandName = b"CancelJobs"
     arguments = [(b"attempts", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}
+
+
+class AnswerJobs(amp.Command):
+    """The scheduler answers remarks of running attempts: [job, number, which remark, verdict, text]. Answered at once.
+
+    ``wanted`` lets the body come, as a stream of the remark's own; ``heard`` and ``refused``, with the reason, are what the job is told.
+    """
+
+    commandName = b"AnswerJobs"
+    arguments = [(b"answers", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}
+
+
+class FollowJobs(amp.Command):
+    """The scheduler wants to know what attempts write: [job, number, whether to stderr, from which position]. Answered at once.
+
+    As soon as there is something, `JobsWrote` tells it, once; what comes behind that is to be asked for again.
+    """
+
+    commandName = b"FollowJobs"
+    arguments = [(b"outputs", Records())]
     response = []
     errors = {WireError: b"WIRE"}

@@ -7,7 +7,10 @@ from twisted.protocols import amp
 from dispytw.errors import WireError
 from dispytw.wire.arguments import Records, Text, Uid, Whole
 
-__all__ = ["ComputationFailed", "ComputationReady", "Heartbeat", "JobsEnded", "JobsGivenBack", "JobsStarted", "NodeAvailable", "NodeFreed"]
+__all__ = [
+    *("ComputationFailed", "ComputationReady", "Heartbeat", "JobsEnded", "JobsGivenBack", "JobsRemarked", "JobsStarted", "JobsWrote"),
+    *("NodeAvailable", "NodeFreed"),
+]
 
 
 class ComputationReady(amp.Command):
@@ -54,6 +57,28 @@ class JobsGivenBack(amp.Command):
 
     commandName = b"JobsGivenBack"
     arguments = [(b"jobs", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}
+
+
+class JobsRemarked(amp.Command):
+    """Running attempts say something, as [job, number, which remark, kind, path, body]; of a long body only the size.
+
+    Answered at once. What becomes of a remark is the scheduler's to say, by `AnswerJobs`; until then the next of the same attempt waits.
+    After a new link, what is unanswered is told again.
+    """
+
+    commandName = b"JobsRemarked"
+    arguments = [(b"remarks", Records())]
+    response = []
+    errors = {WireError: b"WIRE"}
+
+
+class JobsWrote(amp.Command):
+    """Running attempts have written what was asked for by `FollowJobs`: [job, number, whether to stderr, position, bytes]."""
+
+    commandName = b"JobsWrote"
+    arguments = [(b"outputs", Records())]
     response = []
     errors = {WireError: b"WIRE"}
 

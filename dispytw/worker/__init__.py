@@ -9,6 +9,9 @@ of these do, `forker` the kind that forks a worker for each job, `keptperformer`
 `descriptors` sees to it that a child keeps nothing of the supervisor's. In a forked worker, `performer` is everything that it does, up to
 its last word (`words`), with `masks` for the signals that it lets through, and `tracebacks` for what went wrong.
 
+A job that speaks while it runs does so by `speaking`; the supervisor's side of it is `hearing`, with an `ear` for what is said, and
+`following` for what is written.
+
 `tree` finds and kills what a job left behind, and `ending` judges, from a worker's word and its wait status, how the attempt ended. Back in
 the supervisor `gathering` holds what is to be told for a moment, and `timers` is the loop's clock.
 """

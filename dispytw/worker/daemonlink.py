@@ -26,6 +26,19 @@ def is_same_user(peer: socket.socket) -> bool:
     return bool(uid == os.geteuid())
 
 
+def listening(path: str, most: int = 4) -> socket.socket:
+    """A listening Unix socket; bound from within its directory, as a path may be longer than the 107 bytes of an address.
+
+    :param most: connections that may wait to be accepted.
+    """
+    os.chdir(os.path.dirname(path))
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.path.basename(path))
+    listener.listen(most)
+    descriptors.keep(listener.fileno())
+    return listener
+
+
 @attrs.define(eq=False)
 class DaemonConnection:
     """A daemon's connection, which never blocks.
@@ -50,6 +63,11 @@ class DaemonConnection:
     def wants_to_write(self) -> bool:
         """Whether something waits for the socket to take it."""
         return self.open and bool(self._unsent)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the socket to take them."""
+        return len(self._unsent)
 
     def send(self, frame: Frame) -> None:
         """Let the frame leave with the next `flush`."""

@@ -33,10 +33,10 @@ class Gathering:
         if isinstance(frame, Started):
             self._started[frame.attempt] = frame
         else:
-            if isinstance(frame, Ended):
-                self._started.pop(frame.attempt, None)
-            else:
+            if not isinstance(frame, Ended):
                 self._urgent = True
+            elif not self._urgent:  # otherwise what leaves may be about this start
+                self._started.pop(frame.attempt, None)
             self._ended.append(frame)
         if self._since is None:
             self._since = now

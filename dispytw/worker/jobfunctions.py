@@ -5,44 +5,53 @@ from __future__ import annotations
 import logging
 import os
 
-#: Lines logged by jobs go to the supervisor's log on the node, not to the job's stderr.
+from dispytw.worker import speaking
+
+#: Lines logged by jobs go to the node's log, not to the job's stderr.
 dispynode_logger = logging.getLogger("dispynode")
 
 
-class _LineToDescriptor(logging.Handler):
-    """Each record is one write to an append-only file, so that lines of concurrent jobs do not mix."""
+class _LineToNode(logging.Handler):
+    """Each record goes to the node's log, which names the job; what cannot go there stands in the supervisor's own."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
 
     def emit(self, record: logging.LogRecord) -> None:
-        os.write(self._descriptor, (self.format(record) + "\n").encode("utf-8", "backslashreplace"))
+        if not speaking.log_line(record.levelno, self.format(record)):
+            line = f"{record.levelname} job process {record.process}: {self.format(record)}\n"
+            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
 
 
 def log_to(descriptor: int) -> None:
-    """Let dispynode_logger write to a duplicate of ``descriptor``, which jobs inherit."""
-    sink = _LineToDescriptor(os.dup(descriptor))
-    sink.setFormatter(logging.Formatter("%(asctime)s %(levelname)s job process %(process)d: %(message)s"))
-    dispynode_logger.addHandler(sink)
+    """Let dispynode_logger speak; what is not heard goes to a duplicate of ``descriptor``, which jobs inherit."""
+    dispynode_logger.addHandler(_LineToNode(os.dup(descriptor)))
     dispynode_logger.setLevel(logging.DEBUG)
     dispynode_logger.propagate = False
 
 
-def dispy_provisional_result(result: object, relay: bool = False, timeout: float = 10) -> int:
-    """Send a result to the client while the job goes on; not built yet.
+def dispy_provisional_result(result: object, relay: bool = False, timeout: float | None = 10) -> int:
+    """Send a result to the client while the job goes on.
 
-    :raises NotImplementedError: always.
+    :param result: anything that can be pickled.
+    :param relay: dispy's; results always travel the way on which the job came.
+    :param timeout: seconds that the client has to answer, or None; while bytes travel, time does not count.
+    :returns: 0 once the client has it, else -1, and the job's stderr says why.
+    :raises PayloadError: when the result cannot be pickled.
     """
-    raise NotImplementedError("dispy_provisional_result is not available in this version of dispytw")
+    return speaking.provisional_result(result, timeout)
 
 
-def dispy_send_file(path: str, relay: bool = False, timeout: float = 10) -> int:
-    """Send a file to the client; not built yet.
+def dispy_send_file(path: str, relay: bool = False, timeout: float | None = 10) -> int:
+    """Send a file to the client, which keeps it under the directory in which it runs.
 
-    :raises NotImplementedError: always.
+    :param path: a relative path is the same there; of a file elsewhere than below the job's directory, only the name is kept.
+    :param relay: dispy's; files always travel the way on which the job came.
+    :param timeout: seconds that the client has to answer, or None; while bytes travel, time does not count.
+    :returns: 0 once the client has written and verified it, else -1, and the job's stderr says why.
     """
-    raise NotImplementedError("dispy_send_file is not available in this version of dispytw")
+    return speaking.send_file(path, timeout)
 
 
 #: What a computation's namespace holds besides its own. The supervisor's facts (dispy_node_name, dispy_node_ip_addr, dispy_job_path)

@@ -22,6 +22,7 @@ import attrs
 from dispytw.values import CANCELLED, EMPTY, TERMINATED, Attempt, Body, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Runs, Start, Started
 from dispytw.worker import descriptors, tree
+from dispytw.worker.capture import Capture
 from dispytw.worker.ending import CANCELLED_REASON, judge
 from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
 from dispytw.worker.keptslots import KeptSlot
@@ -135,7 +136,7 @@ class KeptJobs:
 
     def cancel(self, attempt: Attempt) -> None:
         """KeyboardInterrupt, then SIGTERM, then SIGKILL; nothing for an attempt that has ended or is being cancelled."""
-        holder = next((each for each in self._workers if each.running == attempt or attempt in each.given), None)
+        holder = self._holder(attempt)
         if holder is not None and holder.running != attempt:
             self._take_back(holder)
         if attempt in self._waiting:
@@ -153,6 +154,27 @@ class KeptJobs:
         self._gather()
         for attempt in [*self._waiting, *(a for worker in self._workers for a in (*worker.given, worker.running) if a)]:
             self.cancel(attempt)
+
+    def is_here(self, attempt: Attempt) -> bool:
+        """Whether the attempt runs or waits here."""
+        return attempt in self._waiting or self._holder(attempt) is not None
+
+    def is_running(self, attempt: Attempt) -> bool:
+        """Whether the attempt may speak, by what its server has said until now: from when it is given to one until it has ended."""
+        holder = self._holder(attempt)
+        if holder is not None:
+            self._hear(holder)
+        return self._holder(attempt) is not None
+
+    def capture(self, attempt: Attempt, is_stderr: bool) -> Capture | None:
+        """One output of an attempt; None when it does not run."""
+        holder = self._holder(attempt)
+        if holder is None or holder.running != attempt:
+            return None
+        return holder.slot.stderr if is_stderr else holder.slot.stdout
+
+    def _holder(self, attempt: Attempt) -> Kept | None:
+        return next((each for each in self._workers if each.running == attempt or attempt in each.given), None)
 
     # Who gets which job.
     def _share(self) -> None:

@@ -17,7 +17,7 @@ import attrs
 
 from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.frames import Ended, Start
-from dispytw.worker import tree
+from dispytw.worker import speaking, tree
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
     Namespace,
@@ -82,6 +82,7 @@ class KeptWorker:
                 began = time.time()
                 self._running = start.attempt
                 self._look_whether_cancelled(start.attempt)
+                speaking.begin(start.attempt)
                 result = self.namespace.perform(payload)
             finally:
                 self._running = None

@@ -119,7 +119,14 @@ class Namespace:
             args, kwargs = open_arguments(args_payload, self.extend)
         except PayloadError as error:
             raise PayloadError(f"the job's arguments cannot be opened on this node: {error}") from error.__cause__
-        return pack_result(self._calls["computation"](*args, **kwargs), self)
+        return self.pack(self._calls["computation"](*args, **kwargs))
+
+    def pack(self, value: object) -> bytes:
+        """Pack a result, final or provisional.
+
+        :raises PayloadError: when it cannot be packed.
+        """
+        return pack_result(value, self)
 
     def define(self, bundle: Bundle, *, anew: bool = True) -> None:
         """Bring the code of a bundle into the namespace.

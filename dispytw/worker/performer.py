@@ -22,10 +22,11 @@ import msgpack
 
 from dispytw.errors import PayloadError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
-from dispytw.wire.frames import Start
+from dispytw.wire.frames import Setup, Start
 from dispytw.worker import descriptors, masks, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
 from dispytw.worker.slots import Slot
+from dispytw.worker.speaking import voice as _voice
 from dispytw.worker.tracebacks import text_of
 from dispytw.worker.words import RAISED, RETURNED, STORED, Word, stored_size
 
@@ -59,6 +60,14 @@ class Work:
     program: str | None
     environment: dict[str, str]
     out: str
+
+    @classmethod
+    def of(cls, setup: Setup, namespace: Namespace) -> Work:
+        """As the daemon has said; a program's own directory comes first in its PATH."""
+        program = None if setup.program is None else os.path.join(setup.cwd, setup.program)
+        path = setup.cwd + os.pathsep + os.environ.get("PATH", os.defpath)
+        environment = {**os.environ, **setup.facts, "dispy_job_path": setup.cwd, "PATH": path}
+        return cls(namespace, program, environment, setup.out)
 
 
 @attrs.frozen
@@ -157,6 +166,7 @@ def _tried(work: Work, start: Start) -> tuple[int, bytes]:
             payload = read_body(start.args)
             if work.program is not None:
                 _execute(work, work.program, payload)
+            _voice.attempt = start.attempt
             masks.let_through()  # a cancel that came before is heard now
             result = work.namespace.perform(payload)
             if len(result) <= INLINE_LIMIT:

@@ -41,10 +41,13 @@ from dispytw.wire.frames import (
     Standing,
     Start,
 )
+from dispytw.wire.jobframes import TO_JOBS
 from dispytw.worker import descriptors, forking, jobfunctions, tree
-from dispytw.worker.daemonlink import DaemonConnection, is_same_user
+from dispytw.worker.daemonlink import DaemonConnection, is_same_user, listening
+from dispytw.worker.ear import Ear
 from dispytw.worker.forker import Forker
 from dispytw.worker.gathering import Gathering
+from dispytw.worker.hearing import Hearing
 from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.keptperformer import KeptWorker
 from dispytw.worker.keptslots import KeptSlot
@@ -70,10 +73,12 @@ class Supervisor:
 
     :param listener: the listening socket.
     :param wakeup: becomes readable at every SIGCHLD.
+    :param ear: the listening socket for jobs, and its path.
     """
 
     listener: socket.socket
     wakeup: socket.socket
+    ear: tuple[socket.socket, str]
     timers: Timers = attrs.field(factory=Timers)
     _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
     _daemon: DaemonConnection | None = None
@@ -85,6 +90,9 @@ class Supervisor:
     _jobs: KeptJobs | None = None
     _timeouts: Timeouts | None = None
     _closing: Close | None = None
+    _hearing: Hearing = attrs.field(
+        init=False, default=attrs.Factory(lambda me: Hearing(me.ear, me._watch, me._unwatch, me.timers, me._say), takes_self=True)
+    )
 
     def run(self) -> int:
         """Serve until closed or left alone for too long; returns the process's exit status."""
@@ -134,10 +142,10 @@ class Supervisor:
         self._visits += 1
         self._daemon = daemon = DaemonConnection(connection, self._received, self._daemon_lost)
         self._watch(connection, daemon.read)
-        self._unsaid.clear()
         for frame in [*(self._jobs.standing() if self._jobs is not None else ()), *self._owed.values()]:
             daemon.send(frame)
         daemon.send(Standing(self._jobs is not None, self._closing is not None))
+        self._hearing.connected(daemon)
 
     def _end_if_alone(self, visits: int) -> None:
         if self._daemon is None and self._visits == visits and self._closing is None:
@@ -147,6 +155,8 @@ class Supervisor:
         assert self._daemon is not None
         self._selector.unregister(self._daemon.connection)
         self._daemon = None
+        self._unsaid.clear()
+        self._hearing.daemon_lost()
         if self._setup is None or self._jobs is None:
             self._closing = Close(cleanup=False)  # nothing of it is known to anybody
         else:
@@ -162,8 +172,12 @@ class Supervisor:
             frame = self._timeouts.told(frame)
         if isinstance(frame, Ended):
             self._owed[frame.attempt] = frame
+            self._hearing.ended(frame.attempt)
         if self._daemon is not None:
-            self._unsaid.add(frame, monotonic())
+            self._say(frame)
+
+    def _say(self, frame: Frame) -> None:
+        self._unsaid.add(frame, monotonic())
 
     def _received(self, frame: Frame) -> None:
         if self._timeouts is not None:
@@ -175,6 +189,8 @@ class Supervisor:
             self._set_up(frame)
         elif isinstance(frame, Close):
             self._close(frame)
+        elif isinstance(frame, TO_JOBS):
+            self._hearing.received(frame)
         elif self._jobs is None or self._closing is not None:
             return
         elif isinstance(frame, Start):
@@ -196,7 +212,7 @@ class Supervisor:
             self._tell(SetupFailed(shortened(failure)))
             self._closing = Close(cleanup=False)
             return
-        self._jobs = self._made_jobs(setup)
+        self._jobs = self._hearing.jobs = self._made_jobs(setup)
         self._timeouts = Timeouts(self.timers, self._jobs.cancel)
         forking.look_at_threads()
         look_at_modules()
@@ -208,7 +224,7 @@ class Supervisor:
         forks = setup.isolation != WORKER
         make: Callable[[KeptSlot], Performer]
         if forks:
-            make = partial(Forker, _work(setup, self._namespace))
+            make = partial(Forker, Work.of(setup, self._namespace))
         else:
             make = partial(KeptWorker, self._namespace, cwd=setup.cwd, out=setup.out)
         return KeptJobs(
@@ -233,6 +249,7 @@ class Supervisor:
 
             with open(setup.bundle, "rb") as bundle:
                 self._namespace = namespace.load(bundle.read(), facts={**setup.facts, "dispy_job_path": setup.cwd})
+            self._hearing.set_up(setup, self._namespace.pack)
             return self._called_setup() if self._namespace.has_setup else None
         except BaseException as error:
             return text_of(error)
@@ -331,27 +348,6 @@ class _interruptible:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def _environment(setup: Setup) -> dict[str, str]:
-    """What a program finds in its environment: the facts, and its own directory first in the PATH."""
-    path = setup.cwd + os.pathsep + os.environ.get("PATH", os.defpath)
-    return {**os.environ, **setup.facts, "dispy_job_path": setup.cwd, "PATH": path}
-
-
-def _work(setup: Setup, namespace: Any) -> Work:
-    program = None if setup.program is None else os.path.join(setup.cwd, setup.program)
-    return Work(namespace, program, _environment(setup), setup.out)
-
-
-def _listening(path: str) -> socket.socket:
-    """A listening Unix socket; bound from within its directory, as a path may be longer than the 107 bytes of an address."""
-    os.chdir(os.path.dirname(path))
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(os.path.basename(path))
-    listener.listen(4)
-    descriptors.keep(listener.fileno())
-    return listener
-
-
 def _hearing_of_children() -> socket.socket:
     """A socket that becomes readable at every SIGCHLD; SIGINT is blocked from here on."""
     ours, written = socket.socketpair()
@@ -383,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.setsid()
     tree.adopt_orphans()
     forking.note_registrations()
-    supervisor = Supervisor(_listening(path), _hearing_of_children())
+    supervisor = Supervisor(listening(path), _hearing_of_children(), Ear.bound(path))
     jobfunctions.log_to(2)
     os.write(int(notice), b"\n")
     os.close(int(notice))

@@ -46,6 +46,7 @@ MANUAL = [
 OURS = {
     **dict.fromkeys(("job_status", "host", "ext_host", "dispy_port")),
     "ipv4_udp_multicast": False, "poll_interval": None, "cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True,
+    "stream": None,
 }
 
 
@@ -70,6 +71,7 @@ class Parameters(ClusterTestCase):
         self.engine = mock.Mock(side_effect=AssertionError("the engine was started"))  # type: ignore[assignment]
         for error, options in (
             (TypeError, {"callback": 5}),
+            (TypeError, {"stream": 5}),
             (TypeError, {"nodes": [5]}),
             (TypeError, {"depends": [5]}),
             (TypeError, {"callback": print, "job_status": print}),

@@ -15,8 +15,9 @@ from dispytw.client.remains import LeftJob, Owned, Place, Remains
 from dispytw.client.session import Introduction
 from dispytw.errors import AuthError
 from dispytw.testing import House, MemoryClient, MemoryCluster, MemoryJob, MemoryNode
-from dispytw.values import CANCELLED, FINISHED, Attempt, Computation, File, Outcome
+from dispytw.values import CANCELLED, FINISHED, Attempt, Computation, File, Inline, Outcome
 from dispytw.version import VERSION
+from dispytw.wire.jobframes import Answer, Remark
 from dispytw.wire.streams import MemorySinks
 
 TOKEN = b"k" * 16
@@ -157,6 +158,22 @@ class Fetching(FetchingTestCase):
         self.ended(fetcher, 3)
         self.assertEqual([(FINISHED, "")] * 2, self.found(cluster))
         self.assertEqual([1, 1], [len(starts) for starts in self.house.starts.values()])
+
+    def test_what_a_job_says_meanwhile(self) -> None:
+        """Is refused at once: the program that would have heard it is gone."""
+        cluster = self.cluster()
+        job = cluster.submit(5.0)
+        self.house.advance(1)
+        self.client.kill()
+        fetcher = self.fetch(cluster)
+        self.house.advance(1)
+        said: list[Any] = []
+        launcher: Any = self.node.launcher
+        launcher.say = lambda computation, frames: said.extend(frames)
+        self.node.steward.job_said(cluster.uid, Remark(Attempt(job.uid, 1), 1, "provisional", "", Inline(b"1")))
+        self.house.advance(1)
+        self.assertEqual([Answer(Attempt(job.uid, 1), 1, "refused", "the program that submitted this job is gone")], said)
+        self.ended(fetcher, 5)
 
     def test_kept_before_it_is_forgotten(self) -> None:
         """The node forgets an outcome when it has been written, and is released after that; who is killed before has lost nothing."""

@@ -203,6 +203,94 @@ class Attributes(unittest.TestCase):
         self.assertTrue(job in [other, job] and job in {job} and job not in [other])
 
 
+class Provisional(unittest.TestCase):
+    """A job that says something before its end."""
+
+    def setUp(self) -> None:
+        self.owner = Owner()
+        self.job = made(self.owner)
+        self.job._running("10.0.0.7", 1.5)
+
+    def test_attributes(self) -> None:
+        """Its status and result are those of the last provisional result; nothing else is known yet. It is opened once."""
+        self.job._said(Inline(b"1"))
+        self.job._said(Inline(b"2"))
+        self.assertEqual((DispyJob.ProvisionalResult, 2, 2), (self.job.status, self.job.result, self.job.result))
+        self.assertEqual((None, None, None, ""), (self.job.stdout, self.job.exception, self.job.end_time, self.job.reason))
+        self.assertEqual(([b"2"], []), (self.owner.opened, self.owner.read))
+        self.assertEqual("<DispyJob 7: ProvisionalResult>", repr(self.job))
+
+    def test_call(self) -> None:
+        """job() returns it at once, and again; the end's result takes its place, and is what is delivered."""
+        self.job._said(Inline(b"1"))
+        self.assertEqual((1, 1), (self.job(), self.job()))
+        self.job._settled(DONE, "10.0.0.7")
+        self.assertEqual((49, 49, DispyJob.Finished), (self.job(), self.job.result, self.job.status))
+        self.assertEqual([self.job], self.owner.read)
+
+    def test_none_at_the_end(self) -> None:
+        """A job that is cancelled after all has no result."""
+        self.job._said(Inline(b"1"))
+        self.assertEqual(1, self.job())
+        self.job._settled(Outcome(CANCELLED), None)
+        self.assertIsNone(self.job())
+
+    def test_clear(self) -> None:
+        """job(clear=True) resets the event, so that the next call waits for what comes next; the end is never cleared."""
+        self.job._said(Inline(b"1"))
+        self.assertEqual(1, self.job(clear=True))
+        self.assertFalse(self.job.finish.is_set())
+        with ThreadPoolExecutor(1) as pool:
+            self.job._event = event = _WaitedEvent()
+            waiting = pool.submit(self.job, clear=True)
+            self.assertTrue(event.waited.wait(PATIENCE))
+            self.job._said(Inline(b"2"))
+            self.assertEqual(2, waiting.result(PATIENCE))
+            self.assertFalse(event.is_set())
+        self.job._settled(DONE, None)
+        self.assertEqual([49, 49], [self.job(clear=True) for _ in range(2)])
+        self.assertTrue(self.job.finish.is_set())
+
+    def test_finish(self) -> None:
+        """The event is set, whether it was asked for before or afterwards."""
+        finish = self.job.finish
+        self.assertFalse(finish.is_set())
+        self.job._said(Inline(b"1"))
+        self.assertTrue(finish.is_set())
+        other = made()
+        other._said(Inline(b"1"))
+        self.assertTrue(other.finish.is_set())
+
+    def test_another_attempt(self) -> None:
+        """A job that is run again has said nothing yet."""
+        self.job._said(Inline(b"1"))
+        self.assertTrue(self.job.finish.is_set())
+        self.job._running("10.0.0.8", 2.5)
+        self.assertEqual((DispyJob.Running, None), (self.job.status, self.job.result))
+        self.assertFalse(self.job.finish.is_set())
+
+    def test_one_that_cannot_be_opened(self) -> None:
+        """Raises each time it is read; the next one may be fine."""
+        self.job._said(Inline(b"?"))
+        for _ in range(2):
+            with self.assertRaises(ResultError):
+                self.job()
+        self.job._said(Inline(b"2"))
+        self.assertEqual(2, self.job())
+
+
+class _WaitedEvent(threading.Event):
+    """Says when somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.set()
+        return super().wait(timeout)
+
+
 class Waiting(unittest.TestCase):
     """job() and job.finish."""
 

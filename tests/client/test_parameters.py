@@ -34,7 +34,7 @@ class Defaults(ParametersTestCase):
 
     def test_defaults(self) -> None:
         """The manual's."""
-        nothing = dict.fromkeys(("callback", "cluster_status", "recover_file", "dest_path", "setup", "pulse_interval", "ping_interval"))
+        nothing = dict.fromkeys(("callback", "stream", "cluster_status", "recover_file", "dest_path", "setup", "pulse_interval", "ping_interval"))
         files = dict.fromkeys(("keyfile", "certfile", "cafile", "max_jobs_per_worker"))
         others = {"node_port": 51348, "loglevel": 30, "cleanup": True, "reentrant": False, "secret": "", "isolation": "job", "recover": True}
         self.assertEqual(Parameters(depends=(), ip_addr=(), **nothing, **files, **others), checked({}))  # type: ignore[arg-type]

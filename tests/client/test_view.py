@@ -20,6 +20,7 @@ from dispytw.client.nodes import Address, Choices, NodeAllocate
 from dispytw.client.placing import Placing
 from dispytw.client.view import View
 from dispytw.values import CANCELLED, CREATED, FINISHED, RUNNING, TERMINATED, Attempt, Inline, NodeFacts, Outcome
+from dispytw.wire.jobframes import Wrote
 from tests.client.watching import PATIENCE, WatchedCondition
 
 ADDRESS = Address("10.0.0.7", 51348)
@@ -68,6 +69,9 @@ class Threads:
                 then()
 
         self.callbacks.append(call)
+
+    def later(self, call: Callable[[], Any]) -> None:
+        call()
 
     def allocate(self, function: Callable[[], int]) -> Deferred[int]:
         self.allocations.append((function, Deferred()))
@@ -140,6 +144,68 @@ class Callbacks(ViewTestCase):
         view = self.make(callback=None)
         view.job_settled(self.submit(view=view), None, None, DONE)
         self.assertEqual([], self.threads.callbacks)
+        self.assertTrue(view.wait(0))
+
+
+class Remarks(ViewTestCase):
+    """Running jobs that say and write something."""
+
+    def test_order(self) -> None:
+        """Provisional results come before the end, each once, and all of them are waited for."""
+        job = self.submit()
+        self.find()
+        for number in range(2):
+            self.assertIsNone(self.view.job_provisional(job, NODE.uid, Inline(b"%d" % number)))
+        self.assertEqual(2, self.view.nodes[NODE.uid].rx)
+        self.assertEqual(DispyJob.ProvisionalResult, job.status)
+        self.view.job_settled(job, None, None, DONE)
+        self.assertEqual(0, self.view.unfinished)
+        self.assertFalse(self.view.wait(0))
+        for call in self.threads.callbacks:
+            self.assertFalse(self.view.wait(0))
+            call()
+        self.assertTrue(self.view.wait(0))
+        self.assertEqual([(1, DispyJob.ProvisionalResult)] * 2 + [(1, DispyJob.Finished)], self.heard)
+
+    def test_not_delivered(self) -> None:
+        """A provisional result that was read or told is not the job's delivery."""
+        job = self.submit()
+        self.find()
+        self.view.job_provisional(job, NODE.uid, Inline(b"1"))
+        self.threads.callbacks.pop()()
+        self.assertEqual((0, False), (self.view.unread, job._delivered))
+
+    def test_output(self) -> None:
+        """What a job writes is asked for when it runs, told on the callback thread, and asked for anew on a new link."""
+        asked: list[Any] = []
+        told: list[Any] = []
+        placing = Placing("the cluster", Choices(), self.threads)
+        view = View(None, placing, self.threads, lambda text: None, stream=lambda *what: told.append(what[1:]),
+                    ask=lambda job, outputs: asked.extend(outputs))  # fmt: skip
+        self.find(view=view)
+        job = self.submit(view=view)
+        view.job_running(job, NODE.uid, ADDRESS, 1.0)
+        view.job_wrote(job, Wrote(Attempt(job._uid, 1), True, 0, b"text"))
+        view.node_back()
+        self.assertEqual([(False, 0), (True, 0), (True, 4), (False, 0), (True, 4)], asked)
+        self.threads.callbacks.pop()()
+        self.assertEqual([("text", True)], told)
+
+    def test_output_is_waited_for(self) -> None:
+        """When nobody has to wait for the job any more, its last output is already waited for, and told before its end is."""
+        told: list[Any] = []
+        placing = Placing("the cluster", Choices(), self.threads)
+        view = View(lambda job: told.append("end"), placing, self.threads, lambda text: None, stream=lambda *what: told.append(what[1]))
+        job = self.submit(view=view)
+        uncalled: list[int] = []
+        changed = view._changed
+        changed.notify_all = lambda: uncalled.append(view._uncalled)  # type: ignore[method-assign]
+        view.job_settled(job, None, None, DONE)
+        self.assertEqual([2], uncalled)
+        self.assertFalse(view.wait(0))
+        for call in list(self.threads.callbacks):
+            call()
+        self.assertEqual(["ab", "c", "end"], told)
         self.assertTrue(view.wait(0))
 
 

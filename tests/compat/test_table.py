@@ -59,6 +59,7 @@ class Table(unittest.TestCase):
 INSIDE = {
     *(f"JobCluster.{name}" for name in ("end", "is_program", "refuse_to_wait", "refuse_to_wait(what)", "open_result", "open_result(payload)")),
     *("JobCluster.identified", "JobCluster.identified(job)", "JobCluster.identified(value)"),
+    *("JobCluster.stream", "JobCluster.stream(job)"),
     *("JobCluster.result_read", "JobCluster.result_read(job)"),
     *(f"DispyJob({name})" for name in ("owner", "uid", "number", "submit_time")),
 }

@@ -12,6 +12,9 @@ SAYS: dict[str, list[str]] = {
     "options": ["download 1 is there after 3 attempts", "timed out after 0.5 s", "the urgent one has ended"],
     "choose_nodes": [" CPUs, ", "the values are [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]"],
     "job_scheduler": [" is ready, with ", "168 primes below 1000, says 127.0.0.1", "10 jobs were placed by this program"],
+    "follow": ["alone: 1\n", "alone: lift-off\n", "  job 2 | one: 3\n", "! job 3 | two: lift-off\n"],
+    "provisional": ["behind the point", "ended: cancelled cancelled cancelled cancelled\n"],
+    "send_file": ["tables/0-1000.txt: 10427 bytes", "tables/4000-5000.txt: 14000 bytes"],
     "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
     "anynodes": ["found ", "which runs Linux", "20 jobs ran on 127.0.0.1"],
 }

@@ -14,13 +14,13 @@ LAYER_NAMES = ("mind", "hands", "mouth", "door")
 LAYERS: dict[str, dict[str, int]] = {
     "scheduler": {
         **dict.fromkeys(("attendance", "entries", "ledger", "orders", "placement", "policy"), MIND),
-        **dict.fromkeys(("dispatcher", "journal"), HANDS),
+        **dict.fromkeys(("dispatcher", "earshot", "journal"), HANDS),
         "connections": MOUTH,
         "tap": DOOR,
     },
     "node": {
-        **dict.fromkeys(("bench", "orders", "tenancy"), MIND),
-        **dict.fromkeys(("adoption", "availability", "herald", "keeper", "telling"), HANDS),
+        **dict.fromkeys(("bench", "orders", "remarks", "tenancy"), MIND),
+        **dict.fromkeys(("adoption", "availability", "herald", "keeper", "spokesman", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
         **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
@@ -31,11 +31,12 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "finding", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logger", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("enrolled", "nodedesk", "nodemethods", "nodeview", "placing", "variants"), HANDS),
+        **dict.fromkeys(("feeds", "incoming", "listening", "output", "remarks", "snapshot"), HANDS),
         **dict.fromkeys(("options", "parameters", "privatenode", "programs", "resolving", "session", "speech", "targets", "view"), HANDS),
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
-        **dict.fromkeys(("cluster", "recovery", "sharedcluster"), MOUTH),
+        **dict.fromkeys(("cluster", "live", "recovery", "sharedcluster"), MOUTH),
     },
     "discovery": {"beacon": MIND, "interfaces": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
@@ -50,6 +51,7 @@ OPEN_TO_ALL = {"values", "errors", "version", "config", "wire", "discovery"}
 #: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
 DOORS_BETWEEN_ROOMS = {
     "client.fetching": {"scheduler.connections"},
+    "client.listening": {"scheduler.dispatcher"},
     "client.nodedesk": {"scheduler.dispatcher", "scheduler.ledger", "scheduler.orders"},
     "client.session": {
         "scheduler.connections",

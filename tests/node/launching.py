@@ -61,6 +61,9 @@ class Events:
     def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
         self._tell("given back", computation, attempts)
 
+    def job_said(self, computation: bytes, frame: Any) -> None:
+        self._tell("said", computation, frame)
+
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         self._tell("gone", computation, text)
 

@@ -14,6 +14,7 @@ from dispytw.values import Availability, Computation, NodeFacts
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.records import attempt_from, computation_record, outcome_from
+from dispytw.wire.remarkrecords import remarks_from, wrotes_from
 from dispytw.wire.streams import MemorySinks, StreamingLink, Streams
 from tests.node.benching import ALICE, X
 from tests.node.stewarding import StewardCase
@@ -53,6 +54,16 @@ class Client(StreamingLink):
         self.told.append(
             ("ended", *[(attempt_from(record), outcome_from(record[2], self.streams.take)) for record in jobs])
         )
+        return {}
+
+    @tell.JobsRemarked.responder
+    def remarked(self, remarks: list[Any]) -> dict[str, Any]:
+        self.told.append(("remarked", *remarks_from(remarks)))
+        return {}
+
+    @tell.JobsWrote.responder
+    def wrote(self, outputs: list[Any]) -> dict[str, Any]:
+        self.told.append(("wrote", *wrotes_from(outputs)))
         return {}
 
     @tell.NodeFreed.responder

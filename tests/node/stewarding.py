@@ -67,6 +67,16 @@ class Link:
     def tell_freed(self) -> Deferred[Any]:
         return self._say("freed")
 
+    def send_remark(self, remark: Any) -> Deferred[Any]:
+        self.bodies.append((remark.body, Deferred()))
+        return self.bodies[-1][1]
+
+    def tell_remarked(self, remarks: Sequence[Any]) -> Deferred[Any]:
+        return self._say("remarked", *remarks)
+
+    def tell_wrote(self, outputs: Sequence[Any]) -> Deferred[Any]:
+        return self._say("wrote", *outputs)
+
     def drop(self, reason: str) -> None:
         self.dropped.append(reason)
 
@@ -97,6 +107,9 @@ class Launcher:
 
     def cancel(self, computation: bytes, attempt: Attempt) -> None:
         self.asked.append(("cancel", computation, attempt))
+
+    def say(self, computation: bytes, frames: Sequence[Any]) -> None:
+        self.asked.append(("say", computation, *frames))
 
     def recall(self, computation: bytes, most: int) -> None:
         self.asked.append(("recall", computation, most))

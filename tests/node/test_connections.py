@@ -17,7 +17,9 @@ from dispytw.node.telling import SHOWN_AFTER
 from dispytw.values import FINISHED, Attempt, Body, Computation, File, Inline, Outcome, Stored
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
+from dispytw.wire.jobframes import FILE, HEARD, PIECE, PROVISIONAL, REFUSED, Answer, Follow, Remark, Wrote
 from dispytw.wire.records import BATCH_BYTES, computation_record, outcome_weight
+from dispytw.wire.remarkrecords import WANTED, Announced, answer_record, follow_record, stream_kind
 from dispytw.wire.streams import MemorySinks
 from tests.node.benching import ALICE, BOB, ONE, THREE, TWO, X, Y, attempt, computation
 from tests.node.linking import ConnectionCase
@@ -386,6 +388,72 @@ class Tells(ConnectionCase):
         self.steward.supervisor_ended(X.uid, "")
         self.flush()
         self.assertEqual([("freed",)], other.told)
+
+
+class Speaking(Tells):
+    """Running jobs that speak."""
+
+    def say(self, *frames: Any) -> None:
+        """A supervisor says something of its jobs, which has a turn to leave."""
+        for frame in frames:
+            self.steward.job_said(X.uid, frame)
+        self.turn()
+        self.flush()
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.run_three()
+        self.answered(ask.Reconcile, attempts=[[each.job, 1, 3, 1] for each in (ONE, TWO)])
+        self.client.told.clear()
+        self.launcher.asked.clear()
+
+    def test_remarks(self) -> None:
+        """What jobs say in one turn leaves together, each with its body, or the size of it; answers are passed on."""
+        long = self.stored("said-1", b"x" * 100_000)
+        self.say(Remark(ONE, 1, PROVISIONAL, "", Inline(b"v")), Remark(TWO, 1, FILE, "a/b", long))
+        announced = Announced(ONE, 1, PROVISIONAL, "", 1, Inline(b"v")), Announced(TWO, 1, FILE, "a/b", 100_000, None)
+        self.assertEqual([("remarked", *announced)], self.client.told)
+        self.answered(ask.AnswerJobs, answers=[answer_record(ONE, 1, HEARD), answer_record(TWO, 1, REFUSED, "why")])
+        said = [each[2] for each in self.launcher.asked]
+        self.assertEqual([Answer(ONE, 1, HEARD), Answer(TWO, 1, REFUSED, "why")], said)
+        self.assertEqual([], self.there())
+
+    def test_streams(self) -> None:
+        """The body of a remark is a stream of its own kind."""
+        kinds: list[bytes] = []
+        self.patch(MemorySinks, "open", lambda _, stream, size, kind: kinds.append(kind) or _NoSink())
+        self.say(Remark(ONE, 7, FILE, "a", self.stored("said-1")))
+        self.answered(ask.AnswerJobs, answers=[answer_record(ONE, 7, WANTED)])
+        self.assertEqual([stream_kind(ONE, 7)], kinds)
+
+    def test_more_than_fits_a_box(self) -> None:
+        """Much output goes in several boxes."""
+        wrote = [Wrote(ONE, False, number, bytes(PIECE)) for number in range(10)]
+        self.say(*wrote)
+        self.assertEqual(wrote, [each for kind, *several in self.client.told for each in several])
+        self.assertGreater(len(self.client.told), 1)
+
+    def test_follow(self) -> None:
+        """What is to be followed is passed on."""
+        self.answered(ask.FollowJobs, outputs=[follow_record(Follow(ONE, True, 5))])
+        self.assertEqual([("say", X.uid, Follow(ONE, True, 5))], self.launcher.asked)
+
+    def test_nonsense(self) -> None:
+        """Is an error, and the link stays."""
+        self.refused(WireError, ask.AnswerJobs, answers=[[ONE.job, 1, 1, "perhaps", ""]])
+        self.refused(WireError, ask.FollowJobs, outputs=[[ONE.job, 1, 5, 5]])
+        self.assertFalse(self.client.closed.called)
+
+
+class _NoSink:
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def finish(self, digest: bytes) -> Body:
+        return Inline(b"")
+
+    def discard(self) -> None:
+        """Nothing to do."""
 
 
 class TheEnd(ConnectionCase):

@@ -9,6 +9,7 @@ from twisted.trial.unittest import TestCase
 from dispytw.errors import RefusedError, UnknownComputationError
 from dispytw.node.adoption import Papers
 from dispytw.values import CANCELLED, FINISHED, Computation, File
+from dispytw.wire.jobframes import HEARD, Answer
 from tests.node.launching import LauncherCase, RealLauncherCase
 from tests.worker.driving import opened
 
@@ -90,3 +91,23 @@ class LauncherContract(LauncherCase):
 
 class LauncherTests(RealLauncherCase, LauncherContract, TestCase):
     """The real launcher, real processes."""
+
+    async def test_a_job_speaks(self) -> None:
+        """What it says is told, its answer gets there, and the limit for files too; what a killed one has left goes in the end."""
+        self.launcher.max_file_size = 3
+        uid = self.launch("def tells():\n    with open('x', 'w') as file: file.write('four')\n    return dispy_provisional_result(1), dispy_send_file('x')")
+        await self.ready(uid)
+        (attempt,) = self.start(uid, ("tells",))
+        remark = (await self.events.next("said", uid))[2]
+        self.assertEqual((attempt, 1, 1), (remark.attempt, remark.number, opened(remark.body)))
+        self.launcher.say(uid, [Answer(attempt, 1, HEARD)])
+        self.launcher.say(os.urandom(16), [Answer(attempt, 1, HEARD)])
+        outcome = await self.outcome(uid, attempt)
+        self.assertEqual((0, -1), opened(outcome.result))
+        (papers,) = [name for name in os.listdir(self.launcher.spool_dir) if name.endswith(".papers")]
+        left = os.path.join(self.launcher.spool_dir, papers.replace(".papers", ".owed.said-0123"))
+        with open(left, "w"):
+            pass
+        self.launcher.close(uid)
+        await self.events.next("gone")
+        self.assertFalse(os.path.exists(left))

@@ -103,6 +103,15 @@ class Spellings(OptionsCase):
             options.parseOptions()
         self.assertEqual(5, options["port"])
 
+    def test_sizes(self) -> None:
+        """--max_file_size is a number of bytes, or one with a unit; dispy's 10 MB unless told otherwise, 0 for no limit."""
+        self.assertEqual(10 * 2**20, self.config("--insecure").max_file_size)
+        for said, size in (("0", 0), ("17", 17), ("2k", 2048), ("3M", 3 * 2**20), ("4g", 4 * 2**30), ("1T", 2**40)):
+            for option in ("--max_file_size", "--max-file-size"):
+                self.assertEqual(size, self.config("--insecure", option, said).max_file_size)
+        for wrong in ("", "m", "-1", "1.5m", "10MB", "1x", "ten", "١"):
+            self.assertIn("wanted a number of bytes", self.refusal(f"--max_file_size={wrong}"))
+
     def test_unknown_ones(self) -> None:
         """Are refused by name."""
         self.assertIn("no_such", self.refusal("--no_such"))

@@ -38,6 +38,17 @@ class Tellings(SynchronousTestCase):
         self.alice.answers[1].callback(None)
         self.assertEqual([ONE], self.known)
 
+    def test_a_start_before_something_else(self) -> None:
+        """When something about a running job is told next, its start is told at once, and not again."""
+        self.teller.tell_started(o.TellStarted(ALICE, ONE, 1.0))
+        self.teller.tell_started(o.TellStarted(ALICE, TWO, 2.0))
+        for _ in range(2):
+            self.teller.tell_start_now(ALICE, ONE)
+        self.teller.tell_start_now(BOB, TWO)
+        self.assertEqual([("started", (ONE, 1.0))], self.alice.said)
+        self.clock.advance(SHOWN_AFTER)
+        self.assertEqual([("started", (TWO, 2.0))], self.alice.said[1:])
+
     def test_nobody_is_there(self) -> None:
         """What is told to somebody who is not there is forgotten, and no timer stays."""
         self.teller.tell(o.TellReady(BOB, X.uid, 1))

@@ -90,6 +90,14 @@ class FakeNode(StreamingLink):
     def cancel_jobs(self, **arguments: Any) -> Any:
         return self._answer("CancelJobs", **arguments)
 
+    @ask.AnswerJobs.responder
+    def answer_jobs(self, **arguments: Any) -> Any:
+        return self._answer("AnswerJobs", **arguments)
+
+    @ask.FollowJobs.responder
+    def follow_jobs(self, **arguments: Any) -> Any:
+        return self._answer("FollowJobs", **arguments)
+
     @tell.Heartbeat.responder
     def heartbeat(self, **arguments: Any) -> Any:
         return self._answer("Heartbeat")

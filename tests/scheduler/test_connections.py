@@ -29,7 +29,9 @@ from dispytw.values import (
 )
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.arguments import MOST_PARTS
+from dispytw.wire.jobframes import Follow, Wrote
 from dispytw.wire.records import BATCH_BYTES, NEVER_STARTED, RUNNING, body_weight, computation_from, outcome_record
+from dispytw.wire.remarkrecords import Announced, answer_record
 from tests.scheduler.linking import CLUSTER, FACTS, NODE, LinkTests, attempt
 
 
@@ -261,6 +263,21 @@ class Telling(LinkTests):
         self.say(tell.JobsGivenBack, jobs=[[attempt(1).job, 1], [attempt(2).job, 5]])
         self.say(tell.JobsGivenBack, jobs=[])
         self.assertEqual([("given_back", NODE, [attempt(1), attempt(2, 5)]), ("given_back", NODE, [])], self.told.events)
+
+    def test_speaking(self) -> None:
+        """Remarks and output, many at a time; and what the dispatcher wants about them."""
+        self.say(tell.JobsRemarked, remarks=[[attempt(1).job, 1, 7, "file", "a/b", 5], [attempt(2).job, 1, 1, "provisional", "", b"v"]])
+        self.say(tell.JobsWrote, outputs=[[attempt(1).job, 1, True, 3, b"text"]])
+        announced = Announced(attempt(1), 7, "file", "a/b", 5, None), Announced(attempt(2), 1, "provisional", "", 1, Inline(b"v"))
+        wrote = Wrote(attempt(1), True, 3, b"text")
+        self.assertEqual([("remarked", NODE, [*announced]), ("wrote", NODE, [wrote])], self.told.events)
+        self.answer(self.link.answer_jobs([answer_record(attempt(1), 7, "heard")]))
+        self.answer(self.link.follow_jobs([Follow(attempt(1), True, 7)]))
+        asked = [
+            ("AnswerJobs", {"answers": [[attempt(1).job, 1, 7, "heard", ""]]}),
+            ("FollowJobs", {"outputs": [[attempt(1).job, 1, True, 7]]}),
+        ]
+        self.assertEqual(asked, self.node.heard)
 
     def test_started(self) -> None:
         """Many at a time, with the wall time of each."""

@@ -84,6 +84,17 @@ class Submitting(Desk):
         self.assertEqual([assign(first(1))], self.submit(1, 2))
         self.assertEqual([o.Settle(uid(1), DONE, NODE), assign(first(2))], self.ledger.ended(NODE, first(1), DONE))
 
+    def test_who_speaks(self) -> None:
+        """A job's current attempt, on the node where that is; nobody else, and nobody for a job that is not there."""
+        self.node()
+        self.submit(1, 2, 3)
+        self.assertTrue(self.ledger.speaks(NODE, first(1)))
+        self.assertTrue(self.ledger.speaks(NODE, first(2)))
+        for node, attempt in ((b"?" * 16, first(1)), (NODE, again(1)), (NODE, first(3)), (NODE, first(9))):
+            self.assertFalse(self.ledger.speaks(node, attempt))
+        self.ledger.ended(NODE, first(1), Outcome(FINISHED))
+        self.assertFalse(self.ledger.speaks(NODE, first(1)))
+
     def test_submitted_twice(self) -> None:
         """Is submitted once."""
         self.submit(1, 1)

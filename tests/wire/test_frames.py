@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from dispytw.errors import WireError
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
-from dispytw.wire import frames
+from dispytw.wire import frames, jobframes
 from dispytw.wire.frames import FRAME_LIMIT, Decoder, Frame, encode
 
 texts = st.text(st.characters())  # lone surrogates too: file names that are no UTF-8
 times = st.floats(0, 2e9)
 counts = st.integers(1, 2**31)
+sizes = st.integers(0, 2**63 - 1)
 attempts = st.builds(Attempt, st.binary(min_size=16, max_size=16), st.integers(1, 2**31))
 bodies = st.one_of(st.builds(Inline, st.binary(max_size=300)), st.builds(Stored, texts, st.integers(0, 2**40)))
 outcomes = st.builds(
@@ -49,6 +50,13 @@ any_frame: st.SearchStrategy[Frame] = st.one_of(
     st.builds(frames.Kept, st.lists(attempts, max_size=100).map(tuple)),
     st.builds(frames.Runs, attempts, st.none() | times, st.none() | st.builds(Stored, texts, st.integers(0, 2**40))),
     st.builds(frames.Standing, st.booleans(), st.booleans()),
+    st.builds(jobframes.Limits, sizes),
+    st.builds(jobframes.Remark, attempts, sizes, st.sampled_from(["provisional", "file"]), texts, bodies),
+    st.builds(jobframes.Answer, attempts, sizes, st.sampled_from(["underway", "stopped", "heard", "refused"]), texts),
+    st.builds(jobframes.Unsaid, attempts, sizes),
+    st.builds(jobframes.Logged, st.none() | attempts, sizes, texts),
+    st.builds(jobframes.Follow, attempts, st.booleans(), sizes),
+    st.builds(jobframes.Wrote, attempts, st.booleans(), sizes, st.binary(max_size=300)),
 )
 
 

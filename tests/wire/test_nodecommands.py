@@ -24,6 +24,8 @@ class NodeCommands(commands.Laws):
     module = nodecommands
     answered_by = (ConnectionFromScheduler,)
     table = {
+        "AnswerJobs": "answers: Records -> nothing | WIRE WireError",
+        "FollowJobs": "outputs: Records -> nothing | WIRE WireError",
         "CancelJobs": "attempts: Records -> nothing | WIRE WireError",
         "RecallJobs": "computation: Uid, most: Whole -> nothing | WIRE WireError",
         "CloseComputation": "computation: Uid -> nothing | WIRE WireError",

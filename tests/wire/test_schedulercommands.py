@@ -21,6 +21,8 @@ class SchedulerCommands(commands.Laws):
         "Heartbeat": "nothing -> no answer | WIRE WireError",
         "JobsEnded": "jobs: Records -> nothing | WIRE WireError",
         "JobsGivenBack": "jobs: Records -> nothing | WIRE WireError",
+        "JobsRemarked": "remarks: Records -> nothing | WIRE WireError",
+        "JobsWrote": "outputs: Records -> nothing | WIRE WireError",
         "JobsStarted": "jobs: Records -> nothing | WIRE WireError",
         "NodeAvailable": "available: Records -> no answer | WIRE WireError",
         "NodeFreed": "nothing -> nothing | WIRE WireError",

@@ -16,6 +16,7 @@ from typing import Any
 
 from dispytw.values import JOB, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Standing, Start, Started, encode
+from dispytw.wire.jobframes import HEARD, Answer, Follow, Remark, Wrote
 from tests.worker.standin import COMMAND
 
 #: Seconds after which a wait for a frame has failed.
@@ -177,6 +178,22 @@ class Driver:
     def run(self, *args: object, body: Body | None = None, timeout: float | None = None) -> Outcome:
         """Run one job to its end."""
         return self.outcome(self.begin(*args, body=body, timeout=timeout))
+
+    def remark(self, attempt: Attempt) -> Remark:
+        """The next remark of an attempt."""
+        frame = self.hear(lambda frame: isinstance(frame, Remark) and frame.attempt == attempt)
+        assert isinstance(frame, Remark)
+        return frame
+
+    def answer(self, remark: Remark, verdict: str = HEARD, text: str = "") -> None:
+        self.say(Answer(remark.attempt, remark.number, verdict, text))
+
+    def follow(self, attempt: Attempt, is_stderr: bool = False, position: int = 0) -> Wrote:
+        """What an attempt has written behind the position, once there is something."""
+        self.say(Follow(attempt, is_stderr, position))
+        frame = self.hear(lambda frame: isinstance(frame, Wrote) and frame.attempt == attempt and frame.is_stderr == is_stderr)
+        assert isinstance(frame, Wrote)
+        return frame
 
     def cancel(self, attempt: Attempt) -> None:
         self.say(Cancel(attempt))

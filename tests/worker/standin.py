@@ -38,9 +38,11 @@ class Namespace:
             args = pickle.loads(args_payload)
         except Exception as error:
             raise PayloadError("the job's arguments cannot be opened here") from error
-        result = self.names["compute"](*args)
+        return self.pack(self.names["compute"](*args))
+
+    def pack(self, value: object) -> bytes:
         try:
-            return pickle.dumps(result)
+            return pickle.dumps(value)
         except Exception as error:
             raise PayloadError("the job's result cannot be pickled") from error
 

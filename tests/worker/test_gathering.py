@@ -6,6 +6,7 @@ import unittest
 
 from dispytw.values import FINISHED, Attempt, Outcome
 from dispytw.wire.frames import Ended, Frame, GivenBack, Started
+from dispytw.wire.jobframes import Unsaid
 from dispytw.worker.gathering import GATHERING, MOST, Gathering
 
 
@@ -52,6 +53,11 @@ class GatheringTests(unittest.TestCase):
         """The end is all there is to tell."""
         self.add(started(1), started(2), ended(1))
         self.assertEqual([started(2), ended(1)], self.gathering.take(GATHERING, low=False))
+
+    def test_a_start_between_other_words(self) -> None:
+        """It is told when there is something else, as that may be what its job says."""
+        self.add(started(1), Unsaid(attempt(1), 1), ended(1))
+        self.assertEqual([started(1), Unsaid(attempt(1), 1), ended(1)], self.gathering.take(0.0, low=False))
 
     def test_too_many(self) -> None:
         """Do not wait."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dispytw.values import TERMINATED
-from dispytw.wire.frames import Ready
+import inspect
+import unittest
+
+from dispytw.wire.bundle import JOB_NAMES
+from dispytw.worker import jobfunctions
 from dispytw.worker.jobfunctions import NAMES
-from tests.worker.driving import SupervisorTestCase
+
+#: What only a supervisor knows.
+FACTS = {"dispy_node_name", "dispy_node_ip_addr"}
 
 
-class JobFunctionsTests(SupervisorTestCase):
-    """dispy's list."""
+class JobFunctionsTests(unittest.TestCase):
+    """dispy's list; that they do what they say is shown by test_speaking."""
 
     def test_the_names(self) -> None:
-        """All of dispy's are there, but for the facts that only a supervisor knows."""
+        """All of dispy's are there, but for the facts that only a supervisor knows; and the client knows of all of them."""
         self.assertEqual(
             set(NAMES), {"dispy_provisional_result", "dispy_send_file", "dispynode_logger", "dispy_job_path"}
         )
+        self.assertEqual(JOB_NAMES, set(NAMES) | FACTS)
 
-    def test_names_not_built_yet(self) -> None:
-        """dispy_provisional_result and dispy_send_file say that they are missing, by name."""
-        driver = self.supervisor("def call(name): return globals()[name]('x')")
-        driver.hear_a(Ready)
-        for name in ("dispy_provisional_result", "dispy_send_file"):
-            outcome = driver.run("call", name)
-            self.assertEqual(outcome.status, TERMINATED)
-            self.assertIn(f"NotImplementedError: {name}", outcome.exception or "")
+    def test_the_parameters(self) -> None:
+        """Those of both generations of dispy, with their defaults."""
+        for function, first in ((jobfunctions.dispy_provisional_result, "result"), (jobfunctions.dispy_send_file, "path")):
+            parameters = inspect.signature(function).parameters
+            self.assertEqual([first, "relay", "timeout"], list(parameters))
+            self.assertEqual((False, 10), (parameters["relay"].default, parameters["timeout"].default))
