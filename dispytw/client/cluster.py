@@ -16,9 +16,9 @@ from dispytw.client import speech
 from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
+from dispytw.client.jobpacking import pack_job
 from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
 from dispytw.client.privatenode import private_node
-from dispytw.client.programs import pack_strings
 from dispytw.client.recoverfile import begin_file
 from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
@@ -27,7 +27,7 @@ from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
 from dispytw.values import JOB, WORKER, Body, Inline, Stored
 from dispytw.wire.certificates import given_certificate
-from dispytw.wire.payload import open_result, pack_arguments
+from dispytw.wire.payload import open_result
 
 _numbers = itertools.count(1)
 
@@ -46,17 +46,18 @@ class ClusterStatus(NamedTuple):
 class JobCluster:
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
-    :param computation: a Python function, or the path of a program to execute.
+    :param computation: a Python function, the path of a program to execute, or a method: then its class goes along, and the first
+        argument of each job is the instance. A job that brings none is called with the instance that the method was bound to.
     :param nodes: a list of ``'host'``, ``'host:port'``, `NodeAllocate`, ``'local'`` (a private node, started for this program) or
         ``'*'``.
-    :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
-        program's own files comes along by itself.
+    :param depends: functions, classes, instances, modules and paths of files and directories that the computation needs; what it refers
+        to in the program's own files comes along by itself. A function named ``init_depends`` is called on each node before anything else.
     :param callback: called with each job that has ended, one after another, on a thread of its own.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
     :param loglevel: level of the ``dispytw`` logger.
-    :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
+    :param setup: a function, method or functools.partial that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
     :param pulse_interval: 1 to 600 seconds; a node silent for five of them is given up.
     :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
@@ -170,13 +171,9 @@ class JobCluster:
         if "dispy_job_depends" in kwargs:
             raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
-        if self.is_program:
-            packed = pack_strings(args, kwargs)
-        else:
-            packed = pack_arguments(args, kwargs, self._shipment.shipped).data
+        body = pack_job(self._shipment, args, kwargs)
         uid = secrets.token_bytes(16)
         job = DispyJob(self, uid, next(_numbers), time.time())
-        body = Inline(packed)
         session, cluster = self._engine.session, self.uid
         with self._engine.keeper.uninterrupted(), self._ending:
             self._refuse_when_closed()  # by another thread, while the arguments were packed

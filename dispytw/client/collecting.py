@@ -25,6 +25,8 @@ from dispytw.errors import PayloadError, ShippingError
 from dispytw.wire.bundle import JOB_NAMES, Alias, Constant, Entry, Import, Role, Source
 from dispytw.wire.payload import Packed, pack_value
 
+#: Name of the function in depends that nodes call before anything else (dispy 4.15).
+INIT = "init_depends"
 #: Bytes of constants in all that a computation may bring along.
 CONSTANTS_LIMIT = 64 * 1024
 
@@ -158,9 +160,20 @@ class Collection:
     def entries(self) -> Iterator[Entry]:
         """The entries, constants first, each after what it needs to be defined."""
         done: set[str] = set()
+        yield from self._initial(done)
         constants = [name for name, known in self.known.items() if isinstance(known.entry, Constant) and not known.needs]
         for name in [*constants, *self.known]:
             yield from self._before(name, done)
+
+    def _initial(self, done: set[str]) -> Iterator[Entry]:
+        """`INIT`, if it was given, and all that it may use when it is called."""
+        if INIT in self.explicit and self.base is None:
+            yield from self._before(INIT, done, set())
+
+    @property
+    def initial(self) -> int:
+        """How many entries come before the call of `INIT`; none without it."""
+        return sum(1 for _ in self._initial(set()))
 
     def _before(self, name: str, done: set[str], called: set[str] | None = None) -> Iterator[Entry]:
         """An entry not yet done, after what it needs; with all that it uses where it may be called."""

@@ -83,6 +83,7 @@ def packed_code(collection: Collection, **roles: Any) -> bytes:
             modules=tuple(collection.modules.modules.values()),
             imports=tuple(collection.imports),
             entries=tuple(collection.entries()),
+            initial=collection.initial,
             wanted=tuple(sorted(collection.wanted)),
             **roles,
         )

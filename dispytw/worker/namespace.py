@@ -121,9 +121,15 @@ class Namespace:
 
         :param anew: whether it may replace what is there.
         """
+        self._define_all(bundle.entries[: bundle.initial], anew)
+        if bundle.initial:
+            vars(self.module)["init_depends"]()
         for name in bundle.imports:
             _imported(name, "")
-        for entry in bundle.entries:
+        self._define_all(bundle.entries[bundle.initial :], anew)
+
+    def _define_all(self, entries: tuple[Entry, ...], anew: bool) -> None:
+        for entry in entries:
             if anew or entry.name not in vars(self.module):
                 self._define(entry)
 

@@ -400,7 +400,7 @@ class Ending(ClusterTestCase):
             cluster.close()
             return SimpleNamespace(data=b"")
 
-        with mock.patch.object(module, "pack_arguments", closes), self.assertRaises(ClusterClosedError):
+        with mock.patch.object(module, "pack_job", closes), self.assertRaises(ClusterClosedError):
             cluster.submit(1)
         self.assertEqual(([], 0), (self.session.submitted, cluster.status().jobs_pending))
 

@@ -34,6 +34,7 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
+        **dict.fromkeys(("callables", "jobpacking", "luggage"), HANDS),
         **dict.fromkeys(("cluster", "recovery"), MOUTH),
     },
     "discovery": {"beacon": MIND, "udp": HANDS},
