@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from dispytw.client import speech
+from dispytw.client.clusterfiles import ClusterFiles
 from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
@@ -43,7 +44,7 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster:
+class JobCluster(ClusterFiles):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     :param computation: a Python function, the path of a program to execute, or a method: then its class goes along, and the first
@@ -59,6 +60,9 @@ class JobCluster:
     :param loglevel: level of the ``dispytw`` logger.
     :param setup: a function, method or functools.partial that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
+        With False the files stay on the nodes afterwards: another cluster that needs the same ones sends nothing.
+    :param dest_path: relative path of a directory on the nodes in which the jobs run; clusters that name the same one share it. By default
+        each cluster has one of its own.
     :param pulse_interval: 1 to 600 seconds; a node silent for five of them is given up.
     :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
     :param secret: must equal the nodes'; by default the user's own secret file, unless there is a certificate.
@@ -111,7 +115,6 @@ class JobCluster:
             ip_addr=ip_addr,
             ext_ip_addr=ext_ip_addr,
             port=None if port == 51347 else port,
-            dest_path=dest_path,
             ping_interval=ping_interval,
         )
         _check_types(depends, callback, loglevel, pulse_interval, reentrant, secret, node_port)
@@ -130,6 +133,7 @@ class JobCluster:
             token=secrets.token_bytes(16),
             isolation=isolation,
             max_jobs_per_worker=max_jobs_per_worker,
+            dest_path=dest_path,
         )
         self.is_program = self._shipment.computation.program is not None
         self._closed = False

@@ -20,7 +20,7 @@ import attrs
 
 from dispytw.client.callables import Called, called_computation, called_once, is_function
 from dispytw.client.collecting import INIT, Collection
-from dispytw.client.luggage import Content, Luggage
+from dispytw.client.luggage import Content, Luggage, checked_directory
 from dispytw.client.scopes import Scope
 from dispytw.client.shipped import ShippedCode, packed_code
 from dispytw.client.sources import MAIN, find_module, is_own_module, module_source, package_modules
@@ -134,6 +134,7 @@ def pack_computation(
     setup_timeout: float | None = None,
     isolation: str = JOB,
     max_jobs_per_worker: int | None = None,
+    dest_path: str | None = None,
 ) -> Shipment:
     """Pack a computation with all that it needs.
 
@@ -145,10 +146,12 @@ def pack_computation(
     :param token: what proves, later, that a process may take the computation over.
     :param name: the computation's name for people, if not its own.
     :param isolation: ``job`` or ``worker``; see `values.Computation`.
+    :param dest_path: directory on the nodes that is shared by name; see `checked_directory`.
     :raises TypeError: when something is of another type; it is named.
     :raises FileNotFoundError: when a program or file is not there.
     :raises ShippingError: when code cannot be sent; it says why and what to do.
     """
+    directory = checked_directory(dest_path)
     once = {"setup": setup, "cleanup": None if isinstance(cleanup, bool) else cleanup}
     called = {what: called_once(what, function) for what, function in once.items()}
     given = Depends()
@@ -171,6 +174,8 @@ def pack_computation(
         token=token,
         isolation=isolation,
         max_jobs_per_worker=max_jobs_per_worker,
+        dest_path=directory,
+        keeps=cleanup is False,
     )
     check_length(made.files, "depends")
     contents = {**given.luggage.contents, bundle_file.digest: bundle}

@@ -9,13 +9,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import posixpath
 import stat
 from collections.abc import Callable, Iterator
 from typing import Union
+from urllib.parse import quote
 
 import attrs
 
+from dispytw.errors import UnsafePathError
 from dispytw.values import File
+from dispytw.wire.paths import safe_parts
 
 #: By-products of Python, which are not sent with a directory.
 _BY_PRODUCTS = frozenset({"__pycache__"})
@@ -90,6 +94,29 @@ def place_of(path: str) -> str:
     relative = os.path.relpath(os.path.abspath(path))
     parts = relative.split(os.sep)
     return os.path.basename(relative) if ".." in parts else "/".join(parts)
+
+
+def checked_directory(path: str | None) -> str:
+    """The directory on the nodes that ``dest_path`` names: below the place that a node has for such. A leading ``/`` means nothing, as in
+    dispy; None and ``''`` name none.
+
+    :raises TypeError: when it is no string.
+    :raises ValueError: when it leads out of that place, or is too long.
+    """
+    if path is None:
+        return ""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"dest_path must be the relative path of a directory, not {path!r}")
+    relative = posixpath.normpath(os.fsdecode(path).lstrip("/") or ".")
+    if relative == ".":
+        return ""
+    try:
+        safe_parts(relative)
+    except UnsafePathError as error:
+        raise ValueError(f"dest_path: {error}; name a directory relative to the node's own place for them") from None
+    if len(quote(relative, safe="")) > 200:
+        raise ValueError(f"dest_path: {relative[:40]!r}… is too long")
+    return relative
 
 
 def files_in(directory: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
 from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
+from dispytw.client.sending import SendsFiles
 from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
@@ -65,12 +66,13 @@ class _Enrolled:
     reminder: Any = None
     refusals: dict[bytes, str] = attrs.field(factory=dict)
     led: dict[bytes, Target] = attrs.field(factory=dict)
+    variants: dict[bytes, Computation] = attrs.field(factory=dict)
 
 
 Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
 
 
-class Session:
+class Session(SendsFiles):
     """The client's side of everything.
 
     :param uid: 16 random bytes, one per process.
@@ -294,9 +296,10 @@ class Session:
                 dialer.link_ended()
 
     # What the dispatcher asks (`dispytw.scheduler.dispatcher.Customer`).
-    def computation(self, cluster: bytes) -> Computation:
+    def computation(self, cluster: bytes, node: bytes) -> Computation:
         """See Customer."""
-        return self._still(cluster).computation
+        enrolled = self._still(cluster)
+        return enrolled.variants.get(node, enrolled.computation)
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
         """See Customer."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from dispytw.errors import VersionError
 from dispytw.scheduler.dispatcher import Dispatcher
-from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, Inline, NodeFacts
+from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, File, Inline, NodeFacts
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.clock import Waker
@@ -25,6 +25,7 @@ from dispytw.wire.records import (
     attempts_with,
     body_weight,
     computation_record,
+    file_record,
     minor_from,
     outcome_from,
 )
@@ -174,9 +175,16 @@ class ConnectionFromNode(StreamingLink):
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
         return self.ask(ask.CloseComputation, computation=computation).addCallback(_nothing)
 
+    def place_files(self, computation: bytes, files: Sequence[File], attempt: Attempt | None = None) -> Deferred[list[bytes]]:
+        """See `dispytw.scheduler.outfitting.FilesLink`."""
+        whose = [] if attempt is None else [[attempt.job, attempt.number]]
+        records = [file_record(file) for file in files]
+        asked = self.ask(ask.PlaceFiles, computation=computation, attempt=whose, files=records)
+        return asked.addCallback(lambda answer: list(answer["missing"]))
+
     def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
-        return self.streams.send(body, kind=digest)
+        return self.streams.send(body, kind=digest, digest=digest)
 
     def send_body(self, body: Body) -> Deferred[bytes]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""

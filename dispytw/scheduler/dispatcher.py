@@ -11,14 +11,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
-from dispytw.errors import NodeHeldError, RefusedError, StreamError, WireError
+from dispytw.errors import NodeHeldError, RefusedError, SourceError, StreamError, UnknownComputationError, WireError
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
-from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, NodeFacts, Outcome
+from dispytw.scheduler.outfitting import all_of, place_files
+from dispytw.values import INLINE_LIMIT, TERMINATED, Attempt, Body, Computation, Equipped, File, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 
 log = Logger()
@@ -42,6 +43,9 @@ class NodeLink(Protocol):
     def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
         """Stream a file that the node lacks."""
 
+    def place_files(self, computation: bytes, files: Sequence[File], attempt: Attempt | None = None) -> Deferred[list[bytes]]:
+        """Name files for an attempt; the digests that the node lacks."""
+
     def send_body(self, body: Body) -> Deferred[bytes]:
         """Stream a job's arguments; the id under which the node holds them."""
 
@@ -63,8 +67,8 @@ class NodeLink(Protocol):
 class Customer(Protocol):
     """For whom the dispatcher works: the client's session, or the shared scheduler."""
 
-    def computation(self, cluster: bytes) -> Computation:
-        """The computation of a cluster."""
+    def computation(self, cluster: bytes, node: bytes) -> Computation:
+        """The computation of a cluster, as a node is to have it."""
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
         """The content of one of its files."""
@@ -219,20 +223,28 @@ class Dispatcher:
             if order.attempt in withdrawn:
                 continue
             body = self._customer.body_of(order.attempt.job)
-            if body.size > INLINE_LIMIT:
-                ensureDeferred(self._send_large(link, order, body)).addErrback(self.unexpected, link)
+            if body.size > INLINE_LIMIT or isinstance(body, Equipped):
+                ensureDeferred(self._send_ahead(link, order, body)).addErrback(self.unexpected, link)
             else:
                 batches[order.cluster, order.generation].append((order.attempt, body, None))
         for (cluster, generation), jobs in batches.items():
             self._run(link, node, cluster, generation, jobs)
 
-    async def _send_large(self, link: NodeLink, order: o.Assign, body: Body) -> None:
+    async def _send_ahead(self, link: NodeLink, order: o.Assign, body: Body) -> None:
+        """Send what must be there before the attempt is handed over: files of its own, and arguments that do not fit a box."""
         self._underway.add(order.attempt)
         try:
-            stream = await link.send_body(body)
+            if isinstance(body, Equipped):
+                await place_files(link, order.cluster, body.files, body.contents, order.attempt)
+            stream = await link.send_body(body) if body.size > INLINE_LIMIT else None
+        except (SourceError, RefusedError) as error:
+            text = f"the files that the job needs could not be sent: {error}"
+            return self.do(self.ledger.ended(order.node, order.attempt, Outcome(TERMINATED, exception=text, reason=text)))
+        except UnknownComputationError:
+            return self.do(self.ledger.refused(order.node, order.attempt, NO_SLOT, self._now()))
         except StreamError as error:
             if self.links.get(order.node) is link:
-                log.warn("arguments of {attempt} did not reach its node: {error}", attempt=str(order.attempt), error=error)
+                log.warn("arguments or files of {attempt} did not reach its node: {error}", attempt=str(order.attempt), error=error)
                 self.do(self.ledger.refused(order.node, order.attempt, NO_SLOT, self._now()))
             return
         except ConnectionClosed:
@@ -302,10 +314,10 @@ class Dispatcher:
     async def _prepared(self, link: NodeLink, order: o.Prepare) -> None:
         try:
             for _ in range(_MOST_ROUNDS):
-                missing = await link.open_computation(self._customer.computation(order.cluster))
+                missing = await link.open_computation(self._customer.computation(order.cluster, order.node))
                 if not missing or self._is_closed(order.cluster):
                     return
-                await _all(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
+                await all_of(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
                 if self._is_closed(order.cluster):
                     return
             text = "its files did not stay there"
@@ -333,13 +345,6 @@ class Dispatcher:
 
     def _tell(self, order: Any) -> None:
         self._customer.tell(order)
-
-
-async def _all(deferreds: Iterable[Deferred[Any]]) -> None:
-    """Wait for all of them; then raise the first failure, if any."""
-    for succeeded, value in await DeferredList(list(deferreds), consumeErrors=True):
-        if not succeeded:
-            value.raiseException()
 
 
 _CARRY_OUT: dict[type, Callable[[Dispatcher, Any], None]] = {

@@ -109,7 +109,7 @@ class Parameters(ClusterTestCase):
 
     def test_not_built_yet(self) -> None:
         """A parameter of the manual that is not built yet is an error that names it, not ignored in silence."""
-        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "dest_path", "ping_interval"):
+        for name in ("cluster_status", "ip_addr", "ext_ip_addr", "ping_interval"):
             with self.assertRaisesRegex(NotImplementedError, f"^JobCluster: {name} is not built yet"):
                 self.cluster(**{name: "x"})
         with self.assertRaisesRegex(NotImplementedError, "^JobCluster: port is not built yet"):

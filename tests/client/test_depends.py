@@ -106,6 +106,13 @@ class Functions(TestCase):
         self.assertEqual(made.files, {computation.bundle.digest: made.bundle})
         self.assertEqual(shipment(name="other", setup_timeout=3.0).computation.setup_timeout, 3.0)
 
+    def test_where_it_runs_and_what_stays(self) -> None:
+        """dest_path names a directory; only cleanup=False leaves anything."""
+        for cleanup, keeps in ((True, False), (None, False), (setup, False), (False, True)):
+            made = shipment(cleanup=cleanup, dest_path="/a/b/").computation
+            self.assertEqual(("a/b", keeps), (made.dest_path, made.keeps))
+        self.assertEqual("", shipment().computation.dest_path)
+
     def test_nothing_in_depends(self) -> None:
         """None and an empty list are fine; True and False for cleanup pack nothing."""
         for depends in (None, [], ()):

@@ -9,7 +9,7 @@ import tempfile
 from unittest import TestCase, mock
 
 from dispytw.client import luggage
-from dispytw.client.luggage import Luggage, described_file, files_in, place_of
+from dispytw.client.luggage import Luggage, checked_directory, described_file, files_in, place_of
 
 
 class Files(TestCase):
@@ -76,6 +76,16 @@ class Files(TestCase):
         denied = mock.patch.object(os, "scandir", side_effect=PermissionError(13, "Permission denied", "tree"))
         with denied, self.assertRaises(PermissionError):
             list(files_in("tree"))
+
+    def test_directories_on_nodes(self) -> None:
+        """dest_path names one below the node's own place, however it is written; what would lead out of there is refused."""
+        for path, directory in ((None, ""), ("", ""), ("/", ""), (".", ""), ("a", "a"), ("/a//b/", "a/b"), ("a/./c/../b", "a/b")):
+            self.assertEqual(directory, checked_directory(path))
+        for wrong in ("..", "../a", "a/../../b", "a\\b", "c:/a", "x" * 300):
+            with self.assertRaisesRegex(ValueError, "dest_path: "):
+                checked_directory(wrong)
+        with self.assertRaisesRegex(TypeError, "dest_path must be .* not 3"):
+            checked_directory(3)  # type: ignore[arg-type]
 
     def test_gathering(self) -> None:
         """Files, directories and bytes; the later of two with one place stands."""

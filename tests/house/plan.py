@@ -14,7 +14,7 @@ LAYER_NAMES = ("mind", "hands", "mouth", "door")
 LAYERS: dict[str, dict[str, int]] = {
     "scheduler": {
         **dict.fromkeys(("attendance", "entries", "ledger", "orders", "policy"), MIND),
-        **dict.fromkeys(("dispatcher", "journal"), HANDS),
+        **dict.fromkeys(("dispatcher", "journal", "outfitting"), HANDS),
         "connections": MOUTH,
         "tap": DOOR,
     },
@@ -22,7 +22,7 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(("bench", "orders", "tenancy"), MIND),
         **dict.fromkeys(("adoption", "keeper", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
-        **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
+        **dict.fromkeys(("neighbours", "placing", "store", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
@@ -34,8 +34,8 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
-        **dict.fromkeys(("callables", "jobpacking", "luggage"), HANDS),
-        **dict.fromkeys(("cluster", "recovery"), MOUTH),
+        **dict.fromkeys(("callables", "jobpacking", "luggage", "sending"), HANDS),
+        **dict.fromkeys(("cluster", "clusterfiles", "recovery"), MOUTH),
     },
     "discovery": {"beacon": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
@@ -50,6 +50,7 @@ OPEN_TO_ALL = {"values", "errors", "version", "wire", "discovery"}
 #: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
 DOORS_BETWEEN_ROOMS = {
     "client.fetching": {"scheduler.connections"},
+    "client.sending": {"scheduler.ledger", "scheduler.outfitting"},
     "client.session": {
         "scheduler.connections",
         "scheduler.dispatcher",

@@ -69,6 +69,9 @@ class FakeLink:
     def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
         return self._ask("file", digest, body)
 
+    def place_files(self, computation: bytes, files: Sequence[File], attempt: Attempt | None = None) -> Deferred[list[bytes]]:
+        return self._ask("place", computation, list(files), attempt)
+
     def send_body(self, body: Body) -> Deferred[bytes]:
         return self._ask("body", body)
 
@@ -99,7 +102,7 @@ class FakeCustomer:
         self.lets_leave = True
         self.keeping: Deferred[Any] | None = None
 
-    def computation(self, cluster: bytes) -> Computation:
+    def computation(self, cluster: bytes, node: bytes) -> Computation:
         return self.computations[cluster]
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
