@@ -168,12 +168,13 @@ class JobCluster(ClusterFiles):
     def submit(self, *args: Any, **kwargs: Any) -> DispyJob:
         """Queue one call of the computation with these arguments, and return its job.
 
+        ``dispy_job_depends=[…]`` names what this job alone needs, of the kinds that depends may have; the computation does not get that
+        keyword. A job with files of its own runs in a directory of its own, in which it sees those of the cluster too.
+
         :raises PayloadError: when an argument cannot be pickled; it is named.
         :raises TypeError: when an argument of a program is no string.
         :raises ClusterClosedError: when the cluster is closed.
         """
-        if "dispy_job_depends" in kwargs:
-            raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
         body = pack_job(self._shipment, args, kwargs)
         uid = secrets.token_bytes(16)

@@ -205,7 +205,7 @@ def _collected(called: dict[str, Called | None], depends: Depends) -> tuple[Coll
     while True:
         collection = Collection(home=home, homes=homes, wholes=wholes, explicit=depends.definitions)
         collect_given(collection, depends)
-        roles = {what: None if each is None else _role(each, collection) for what, each in called.items()}
+        roles: dict[str, Any] = {what: None if each is None else _role(each, collection) for what, each in called.items()}
         collection.follow()
         if not collection.wanted_whole:
             collection.check()

@@ -21,7 +21,7 @@ from dispytw.errors import StreamError
 from dispytw.node.statedir import StateDir
 from dispytw.node.store import Store
 from dispytw.values import Attempt, Body, Computation, File, Stored
-from dispytw.wire.paths import join_under
+from dispytw.wire.paths import OWN_FILES, join_under
 
 #: Bytes that must be free for jobs to be taken.
 RESERVE = 1024 * 1024
@@ -31,8 +31,6 @@ _FICLONE = 0x40049409
 _LEFT = "@"
 #: For what a computation's bundle is held: code is never left.
 _CODE = "code"
-#: How the directory of a job's own files is called, behind the attempt.
-OWN_FILES = "files"
 
 
 @attrs.frozen

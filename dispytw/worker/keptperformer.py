@@ -22,7 +22,8 @@ import attrs
 
 from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.frames import Ended, Start, Started, encode
-from dispytw.worker import descriptors, tree
+from dispytw.wire.paths import OWN_FILES
+from dispytw.worker import descriptors, ownplace, tree
 from dispytw.worker.capture import Capture
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
@@ -83,6 +84,8 @@ class KeptWorker:
     def _performed(self, start: Start) -> Ended:
         self._prepare()
         outcome = self._tried(start)
+        self.namespace.restore()
+        ownplace.leave()
         if os.getpid() != self._pid:
             os._exit(1)  # a child that the job forked, coming back from the body: it has no word
         flush_output()
@@ -103,7 +106,7 @@ class KeptWorker:
         began = None
         try:
             try:
-                payload = read_body(start.args)
+                payload = ownplace.enter(read_body(start.args), stored_path(self.out, start.attempt, OWN_FILES), self.cwd)
                 began = time.time()
                 self._running = start.attempt
                 self._look_whether_cancelled(start.attempt)

@@ -23,8 +23,10 @@ import msgpack
 
 from dispytw.errors import PayloadError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
+from dispytw.wire.bundle import OWN_PLACE
 from dispytw.wire.frames import Raised, Returned, encode, encode_returned
-from dispytw.worker import descriptors, tree
+from dispytw.wire.paths import OWN_FILES
+from dispytw.worker import descriptors, ownplace, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
 from dispytw.worker.slots import Slot
 from dispytw.worker.tracebacks import text_of
@@ -45,6 +47,9 @@ class Namespace(Protocol):
 
     def perform(self, args_payload: bytes) -> bytes:
         """Call the computation; raises what it raises."""
+
+    def restore(self) -> None:
+        """Undo what was there for one job only."""
 
 
 @attrs.frozen
@@ -141,9 +146,13 @@ def _tried(work: Work) -> bytes:
     began = None
     try:
         try:
-            payload = read_body(work.args)
+            payload, environment = read_body(work.args), work.environment
+            if payload[:1] == OWN_PLACE:
+                own = stored_path(work.out, work.attempt, OWN_FILES)
+                payload = ownplace.enter(payload, own, environment["dispy_job_path"])
+                environment = ownplace.environment_at(own, environment)
             if work.program is not None:
-                _execute(work, work.program, payload)
+                _execute(work.program, payload, environment)
             _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)  # raises when a cancel came before the body
             began = time.time()
             result = work.namespace.perform(payload)
@@ -157,7 +166,7 @@ def _tried(work: Work) -> bytes:
         return encode(Raised(began, text_of(error)))
 
 
-def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
+def _execute(program: str, payload: bytes, environment: dict[str, str]) -> NoReturn:
     """Become the program; raises only when that is impossible."""
     argv = [program, *_strings(payload)]
     if program.endswith(".py"):
@@ -167,7 +176,7 @@ def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(signum, signal.SIG_DFL)
     _signal.pthread_sigmask(signal.SIG_UNBLOCK, _CANCEL)
-    os.execve(argv[0], argv, work.environment)
+    os.execve(argv[0], argv, environment)
 
 
 def _strings(payload: bytes) -> list[str]:

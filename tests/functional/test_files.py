@@ -67,6 +67,110 @@ if __name__ == "__main__":
 """
 
 
+JOBS = """
+import os, sys, time
+import dispytw as dispy
+
+def step():
+    return "the cluster's"
+
+class Bag:
+    pass
+
+def compute(n, **more):
+    assert not more, more
+    found = open("input.txt").read()
+    own = os.getcwd()
+    assert own == dispy_job_path
+    with open("made by job", "w") as file:
+        file.write(str(n))
+    if n == 5:
+        import extra
+        return extra.WORD
+    if n == 7:
+        os.kill(os.getpid(), 9)
+    return n, found, open("common.txt").read(), open("sub/deep.txt").read(), step(), sorted(os.listdir("."))
+
+def plain():
+    return step(), sorted(os.listdir(".")), os.getcwd(), "extra" in sys.modules
+
+if __name__ == "__main__":
+    address, isolation = sys.argv[1:]
+    def made(word):
+        def step():
+            return word
+        return step
+    names = {}
+    def write(name, text):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "w") as file:
+            file.write(text)
+        return name
+    write("common.txt", "common")
+    write("sub/deep.txt", "deep")
+    write("sub/cluster.txt", "cluster")
+    cluster = dispy.JobCluster(compute, nodes=[address], depends=["common.txt", "sub"], isolation=isolation, cleanup=False)
+    other = dispy.JobCluster(plain, nodes=[address], depends=["common.txt"], isolation=isolation)
+    jobs = []
+    for n in range(4):  # one path, another content each time
+        exec(f"def step():\\n    return {n}", names)
+        depends = [write("input.txt", f"content {n}"), write("sub/own.txt", "own"), names["step"]]
+        jobs.append(cluster.submit(n, dispy_job_depends=depends))
+    inside = ["common.txt", "input.txt", "made by job", "sub"]
+    for n, job in enumerate(jobs):
+        assert job() == (n, f"content {n}", "common", "deep", n, inside), (job.result, job.exception)
+    write("extra.py", "WORD = 'extra'")
+    sys.path.insert(0, os.getcwd())
+    import extra
+    assert cluster.submit(5, dispy_job_depends=["input.txt", extra])() == "extra"
+    killed = cluster.submit(7, dispy_job_depends=["input.txt"])
+    assert killed() is None and "SIGKILL" in killed.exception, killed.exception
+    lacking = cluster.submit(8)
+    assert lacking() is None and "input.txt" in lacking.exception, lacking.exception
+    own, seen, where, loaded = other.submit(dispy_job_depends=[])()
+    assert (own, seen, loaded) == ("the cluster's", ["common.txt"], False), (own, seen, loaded)
+    assert other.submit()()[0] == "the cluster's"
+    for depends, error in ((["no-such-file"], FileNotFoundError), ("input.txt", TypeError), ([3], TypeError)):
+        try:
+            cluster.submit(1, dispy_job_depends=depends)
+        except error as refused:
+            assert "dispy_job_depends" in str(refused), refused
+        else:
+            raise AssertionError(depends)
+    write("large", "x" * 2_000_000)
+    held = [cluster.submit(n, dispy_job_depends=["input.txt", "large"]) for n in range(2)]
+    for job in held:
+        assert job()[1] == "content 3", job.exception
+    cluster.close()
+    other.close()
+"""
+
+TOOL = """#!/bin/sh
+cat input.txt common.txt
+echo
+pwd
+echo $dispy_job_path
+"""
+
+PROGRAM = """
+import sys
+import dispytw as dispy
+
+if __name__ == "__main__":
+    cluster = dispy.JobCluster("tool.sh", nodes=sys.argv[1:], depends=["common.txt"])
+    jobs = []
+    for n in range(2):
+        with open("input.txt", "w") as file:
+            file.write(f"{n}")
+        jobs.append(cluster.submit(dispy_job_depends=["input.txt"]))
+    for n, job in enumerate(jobs):
+        assert job() == 0, (job.result, job.stderr, job.exception)
+        text, where, path = job.stdout.decode().split()
+        assert text == f"{n}common" and where == path, job.stdout
+    cluster.close()
+"""
+
+
 class FilesCase(SynchronousTestCase):
     """A node of two slots."""
 
@@ -109,18 +213,12 @@ class Named(FilesCase):
         return done.out.split(), self.door.to_node - before
 
     def test_files_that_stay(self) -> None:
-        """A second cluster with the same files and dest_path sends none of them, also after the node was restarted; the last one cleans up."""
+        """A second cluster with the same files and dest_path sends none of them; it cleans up."""
         (small, where, marks, large), sent = self.run_cluster("False", "/shared/data")
         self.assertEqual(("5", "1000000", "s"), (small, large, marks))
         self.assertGreater(sent, 1_000_000)
-        port, state_dir = self.node.port, self.node.state_dir
-        self.assertEqual(0, self.node.stop(), self.node.log())
-        self.node = self.daemons.node("--cpus", "2", port=port, state_dir=state_dir)
-        (_, again, marks, _), sent = self.run_cluster("False", "shared/data")
+        (_, again, marks, _), sent = self.run_cluster("mark", "shared/data")
         self.assertEqual((where, "ss"), (again, marks))
-        self.assertLess(sent, 50_000)
-        (_, _, marks, _), sent = self.run_cluster("mark", "shared/data")
-        self.assertEqual("sss", marks)
         self.assertLess(sent, 50_000)
         self.assertEqual([], self.left())
 
@@ -136,3 +234,32 @@ class Named(FilesCase):
         left = self.left()
         self.assertEqual([], [name for name in left if name.startswith(("work", "store", "inbox", "spool", "run"))])
         self.assertIn(os.path.relpath(second, self.node.state_dir), left)
+
+
+class OfJobs(FilesCase):
+    """dispy_job_depends."""
+
+    def jobs(self, isolation: str) -> None:
+        """Each job sees its own, and nothing is left of it, though the cluster leaves its files."""
+        done = self.daemons.program(JOBS, self.node.address, isolation)
+        self.assertEqual(0, done.code, done)
+        left = self.left()
+        self.assertEqual([], [name for name in left if name.startswith(("work", "store", "inbox", "spool", "run"))])
+        named = {os.path.basename(name) for name in left if name.startswith("dest")}
+        self.assertEqual({"common.txt", "sub", "deep.txt", "cluster.txt"}, {name for name in named if not name.startswith("@")})
+
+    def test_each_in_a_process_of_its_own(self) -> None:
+        """Files, functions and modules that are there for one job only."""
+        self.jobs("job")
+
+    def test_one_after_another_in_kept_workers(self) -> None:
+        """The next job in the same process finds nothing of the last one's."""
+        self.jobs("worker")
+
+    def test_programs(self) -> None:
+        """They find their files where they run, and in their PATH."""
+        self.daemons.file("tool.sh", TOOL, mode=0o755)
+        self.daemons.file("common.txt", "common")
+        done = self.daemons.program(PROGRAM, self.node.address)
+        self.assertEqual(0, done.code, done)
+        self.assertEqual([], self.left())
