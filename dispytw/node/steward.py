@@ -145,7 +145,9 @@ class Steward:
         return refused
 
     def cancel_jobs(self, client: bytes, attempts: Iterable[Attempt]) -> None:
-        """Cancel attempts."""
+        """Cancel attempts; of those that were not handed over there may be files."""
+        attempts = list(attempts)
+        self.placing.over(attempt for attempt in attempts if not self.bench.knows(attempt))
         self.do(self.bench.cancelled(client, attempts))
 
     def recall_jobs(self, client: bytes, computation: bytes, most: int) -> None:

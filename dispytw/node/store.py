@@ -54,6 +54,10 @@ class Store:
             self._holders[digest] += 1
             self._rests -= self._resting.pop(digest, 0)
 
+    def is_held(self, digest: bytes) -> bool:
+        """Whether anybody needs it."""
+        return digest in self._holders
+
     def rest(self, holder: Hashable) -> list[str]:
         """Somebody needs them no more, but others may soon.
 

@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from urllib.parse import quote
 
 import attrs
@@ -208,7 +208,7 @@ class Workspace:
 
     def sinks(self) -> StoreSinks:
         """Where the streams of one link go."""
-        return StoreSinks(self._state)
+        return StoreSinks(self._state, self._store.is_held)
 
 
 def _copy(source: str, place: str, mode: int) -> None:
@@ -249,10 +249,12 @@ class StoreSinks:
     """Bodies go to the inbox, files of computations to the store.
 
     :param state: the node's state directory.
+    :param is_wanted: whether somebody here needs the content of a digest.
     """
 
-    def __init__(self, state: StateDir) -> None:
+    def __init__(self, state: StateDir, is_wanted: Callable[[bytes], bool]) -> None:
         self._state = state
+        self._is_wanted = is_wanted
 
     def open(self, stream: bytes, size: int, kind: bytes) -> FileSink:
         """See `dispytw.wire.streams.Sinks`."""
@@ -262,7 +264,7 @@ class StoreSinks:
         if len(kind) not in (0, 32):
             raise StreamError("a file is named by a sha256")
         if kind:
-            return FileSink(os.path.join(self._state.store, kind.hex()), kind, stream.hex())
+            return FileSink(os.path.join(self._state.store, kind.hex()), kind, stream.hex(), self._is_wanted)
         return FileSink(os.path.join(self._state.inbox, stream.hex()), None)
 
     def delete(self, body: Body) -> None:
@@ -276,12 +278,15 @@ class FileSink:
 
     :param path: its name.
     :param wanted: the sha256 it must have, or None.
+    :param part: makes the name unique that it has until then.
+    :param is_wanted: whether anybody needs it, when it is whole.
     """
 
-    def __init__(self, path: str, wanted: bytes | None, part: str = "") -> None:
+    def __init__(self, path: str, wanted: bytes | None, part: str = "", is_wanted: Callable[[bytes], bool] = bool) -> None:
         self._path = path
         self._part = f"{path}{part}.part"
         self._wanted = wanted
+        self._is_wanted = is_wanted
         self._size = 0
         self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
@@ -298,6 +303,8 @@ class FileSink:
         """See `dispytw.wire.streams.Sink`."""
         if self._wanted is not None and digest != self._wanted:
             raise StreamError("the content is not what its digest says")
+        if self._wanted is not None and not self._is_wanted(digest):
+            raise StreamError("nobody here needs it any more")
         self._close()
         os.rename(self._part, self._path)
         return Stored(self._path, self._size)

@@ -12,9 +12,9 @@ from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dispytw.errors import VersionError
+from dispytw.errors import SourceError, VersionError
 from dispytw.scheduler.dispatcher import Dispatcher
-from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, File, Inline, NodeFacts
+from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, File, Inline, NodeFacts, Stored
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.clock import Waker
@@ -184,7 +184,7 @@ class ConnectionFromNode(StreamingLink):
 
     def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
-        return self.streams.send(body, kind=digest, digest=digest)
+        return self.streams.send(body, kind=digest, digest=digest).addErrback(_naming, body)
 
     def send_body(self, body: Body) -> Deferred[bytes]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
@@ -272,6 +272,13 @@ def _batches(jobs: Sequence[tuple[Attempt, Body, bytes | None]]) -> list[list[An
         batches[-1].append([attempt.job, attempt.number, record])
         weight += carried
     return batches
+
+
+def _naming(failure: Failure, body: Body) -> Failure:
+    """The failure, with the name of the file where that is to blame."""
+    if failure.check(SourceError) and isinstance(body, Stored):
+        return Failure(SourceError(f"{body.path}: {failure.value}"))
+    return failure
 
 
 def _first(failure: Failure) -> Failure:

@@ -254,6 +254,8 @@ class Dispatcher:
         job = self.ledger.jobs.get(order.attempt.job)
         if job is None or job.cancelled:
             self._unsent(order.node, [order.attempt], "withdrawn before it was sent")
+            if isinstance(body, Equipped):
+                self._cancel(order.node, [order.attempt])  # its files are not needed there
         elif self.links.get(order.node) is not link:
             self._unsent(order.node, [order.attempt], "its link was replaced before it was sent")
         else:

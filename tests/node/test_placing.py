@@ -102,6 +102,16 @@ class ForOne(PlacingCase):
         self.steward.jobs_given_back(X.uid, [TWO])
         self.assertIn(("remove own", TWO), self.files.asked)
 
+    def test_one_that_is_cancelled_before(self) -> None:
+        """Its files go; of one that is here they stay until it has ended."""
+        generation = self.bench._opened[X.uid].generation
+        for each in (ONE, TWO):
+            self.named(A, attempt=each)
+        self.steward.run_jobs(ALICE, X.uid, generation, [(TWO, FINE.stdout)])
+        self.files.asked.clear()
+        self.steward.cancel_jobs(ALICE, [ONE, TWO])
+        self.assertEqual([("not needed by", ONE), ("remove own", ONE)], self.files.asked)
+
     def test_one_that_never_came(self) -> None:
         """Its files go with the computation."""
         self.named(A, attempt=ONE)

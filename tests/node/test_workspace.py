@@ -375,6 +375,7 @@ class Sinks(WorkspaceCase):
     def test_the_same_content_twice_at_once(self) -> None:
         """Two clients' links, or two files: both arrive, and the store has it once."""
         digest = hashlib.sha256(b"ab").digest()
+        self.workspace.hold(computation(file("a", b"ab")))
         first, second = self.sinks.open(STREAM, 2, digest), self.workspace.sinks().open(OTHER_STREAM, 2, digest)
         first.write(b"a")
         second.write(b"ab")
@@ -383,6 +384,18 @@ class Sinks(WorkspaceCase):
         self.assertEqual(Stored(os.path.join(self.state.store, digest.hex()), 2), first.finish(digest))
         self.assertEqual([digest.hex()], self.names("store"))
         self.assertEqual([], self.workspace.missing([file("a", b"ab")]))
+
+    def test_a_content_that_nobody_needs(self) -> None:
+        """Any more, when it has come: it leaves nothing."""
+        digest = hashlib.sha256(b"ab").digest()
+        self.workspace.hold(computation(file("a", b"ab")))
+        sink = self.sinks.open(STREAM, 2, digest)
+        self.workspace.remove(self.workspace.release(UID))
+        sink.write(b"ab")
+        with self.assertRaisesRegex(StreamError, "nobody here needs it"):
+            sink.finish(digest)
+        sink.discard()
+        self.assertEqual([], self.names("store"))
 
     def test_a_stream_id_that_is_in_use(self) -> None:
         """By another link: it cannot write into what comes in there."""
@@ -471,6 +484,7 @@ class ThroughStreams(WorkspaceCase):
 
     def test_a_link_that_is_cut(self) -> None:
         """Leaves neither half a file nor one that nobody took; a computation's file stays."""
+        self.workspace.hold(computation(file("a", b"ab")))
         self.streams.opened(STREAM, 4, b"")
         self.streams.received(STREAM, 0, b"ab")
         for stream, kind in ((OTHER_STREAM, b""), (b"v" * 16, hashlib.sha256(b"ab").digest())):

@@ -116,13 +116,14 @@ class Attempts(Dispatching):
         self.assertEqual(([], 1), (self.customer.settled, self.ledger.pending(CLUSTER)))
 
     def test_one_that_is_cancelled_meanwhile(self) -> None:
-        """Is not handed over."""
+        """Is not handed over; the node hears that its files are not needed."""
         self.submit(1, body=EQUIPPED)
         self.turn()
         self.cancel(1)
         self.turn()
+        self.assertEqual([], self.link.heard("cancel"))
         self.place()
-        self.assertEqual([], self.sent(self.link))
+        self.assertEqual(([], [[attempt(1)]]), (self.sent(self.link), self.link.heard("cancel")))
 
 
 class Said(linking.LinkTests):
@@ -146,3 +147,5 @@ class Said(linking.LinkTests):
     def test_content_that_is_not_what_its_digest_says(self) -> None:
         """Is found out here, before its end is told."""
         self.assertIn("changed", self.failure(self.link.send_file(A.digest, Inline(b"one")), SourceError))
+        text = self.failure(self.link.send_file(A.digest, Stored(__file__, 3)), SourceError)
+        self.assertIn(f"{__file__}: the file grew", text)
