@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 from dispytw.client.collecting import Collection
+from dispytw.client.definitions import described
 from dispytw.client.depends import Depends, Shipment, check_length, collect_given
 from dispytw.client.luggage import Content
 from dispytw.client.modules import WholeModules
@@ -105,14 +106,23 @@ class JobCode:
 
     def finds(self, thing: Any) -> bool:
         """See `dispytw.wire.payload.Shipped`."""
-        name = thing.__qualname__.partition(".")[0]
-        if name in self.own.collection.overriding:
+        if self._is_taken(thing):
             return self.own.finds(thing)
         return self.others.finds(thing) or self.own.finds(thing)
 
     def supplement(self, thing: Any) -> Packed | None:
-        """See `dispytw.wire.payload.Shipped`."""
+        """See `dispytw.wire.payload.Shipped`.
+
+        :raises ShippingError: when its name stands for something else over there while this job runs.
+        """
+        if self._is_taken(thing) and "<" not in thing.__qualname__:
+            mine = self.own.collection.known[thing.__qualname__.partition(".")[0]].value
+            raise ShippingError(f"for this job that name stands for {described(mine)}, not for {described(thing)}; rename one")
         return self.others.supplement(thing)
+
+    def _is_taken(self, thing: Any) -> bool:
+        """Whether its name stands for something that the job brings."""
+        return thing.__qualname__.partition(".")[0] in self.own.collection.overriding
 
     def globals_of(self, function: Any) -> bool:
         """See `dispytw.wire.payload.Shipped`."""

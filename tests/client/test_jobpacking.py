@@ -152,6 +152,14 @@ class Code(TestCase):
         assert isinstance(made.entries[0], Source)
         self.assertEqual([], [entry.name for entry in self.bundle(Point, computation=Point(1).scaled).entries if entry.name != "Point"])
 
+    def test_whose_name_it_is(self) -> None:
+        """An instance of a class whose name the job uses for another one is refused: over there it would be that other's."""
+        other = type("Point", (), {"__module__": __name__})
+        packed = shipment(Point(1).scaled)
+        self.assertEqual(b"p", data(pack_job(packed, (Point(1), 2), {}))[:1])
+        with self.assertRaisesRegex(PayloadError, "argument 1, a .*Point, cannot be sent.*that name stands for class .*Point.*rename one"):
+            pack_job(packed, (Point(1), 2), {"dispy_job_depends": [other]})
+
     def test_what_cannot_be_sent(self) -> None:
         """Is said as for the cluster."""
         lock = threading.Lock()
