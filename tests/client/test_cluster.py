@@ -49,6 +49,11 @@ OURS = {
 }
 
 
+
+def helper() -> int:
+    return 1
+
+
 class Parameters(ClusterTestCase):
     """What can be passed, and what is said of mistakes."""
 
@@ -253,9 +258,15 @@ class Submitting(ClusterTestCase):
             cluster.submit(None)
 
     def test_dependencies_of_a_job(self) -> None:
-        """Not built yet, and said so: the computation must not get them as an argument."""
-        with self.assertRaisesRegex(NotImplementedError, "dispy_job_depends"):
-            self.cluster().submit(1, dispy_job_depends=[])
+        """The computation does not get them as an argument; what cannot be one is said at once."""
+        cluster = self.cluster()
+        for depends in ([], None, [helper]):
+            cluster.submit(1, dispy_job_depends=depends, plus=2)
+        for _, _, body, _ in self.session.submitted:
+            self.assertEqual(((1,), {"plus": 2}), open_arguments(body.data, lambda code: None))
+        with self.assertRaisesRegex(FileNotFoundError, r"dispy_job_depends\[0\]: there is no file 'none'"):
+            cluster.submit(1, dispy_job_depends=["none"])
+        self.assertEqual((3, 3), (len(self.session.submitted), cluster.status().jobs_pending))
 
     def test_ctrl_c(self) -> None:
         """Ctrl-C does not break a submission in two."""
@@ -391,7 +402,7 @@ class Ending(ClusterTestCase):
             cluster.close()
             return SimpleNamespace(data=b"")
 
-        with mock.patch.object(module, "pack_arguments", closes), self.assertRaises(ClusterClosedError):
+        with mock.patch.object(module, "pack_job", closes), self.assertRaises(ClusterClosedError):
             cluster.submit(1)
         self.assertEqual(([], 0), (self.session.submitted, cluster.status().jobs_pending))
 
