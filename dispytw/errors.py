@@ -52,6 +52,10 @@ class StreamError(WireError):
     """A stream of bytes did not arrive whole: cut, too long, or with another digest than announced."""
 
 
+class SourceError(StreamError):
+    """What is to be sent cannot be read at this end, or is not what was announced: sending it again is of no use."""
+
+
 class UnsafePathError(DispytwError, ValueError):
     """A path that came from elsewhere is absolute, climbs out of its root, or leads through a symlink."""
 

@@ -59,11 +59,14 @@ class MemoryFiles:
         """Nothing to do."""
         return self
 
-    def remove(self, computation: bytes) -> None:
-        """Nothing to do."""
+    def with_own_files(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        """None."""
+        return []
 
-    def remove_bodies(self, attempts: Iterable[Attempt]) -> None:
-        """Nothing to do."""
+    def _nothing(self, *_: Any, **__: Any) -> None:
+        """There is no disk."""
+
+    hold = hold_files = release = laid_out_for = own_files = lay_out_later = remove = remove_bodies = _nothing
 
 
 class MemoryJournal:

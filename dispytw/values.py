@@ -6,6 +6,7 @@ Uids are 16 random bytes, made by whoever creates the thing they name. Times cal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Union
 
 import attrs
@@ -137,6 +138,18 @@ class File:
     mode: int = 0o644
 
 
+@attrs.frozen(eq=False)
+class Equipped(Inline):
+    """A job's arguments, with files that this job alone needs; these go to its node before it.
+
+    :param files: their paths are relative to the job's own directory.
+    :param contents: what they hold, by digest.
+    """
+
+    files: tuple[File, ...] = ()
+    contents: Mapping[bytes, Body] = attrs.field(factory=dict)
+
+
 @attrs.frozen
 class Computation:
     """What a node must know to run jobs of one cluster. The code itself is opaque: a bundle named by its digest.
@@ -152,6 +165,8 @@ class Computation:
     :param token: 16 random bytes, known to the client and the nodes only: who brings them may take the computation over.
     :param isolation: ``job`` (a process for each job) or ``worker`` (processes that run job after job).
     :param max_jobs_per_worker: jobs after which a kept worker is replaced, or None for no limit.
+    :param dest_path: relative path of the directory that its jobs run in, shared with others of that name; empty for one of its own.
+    :param keeps: whether its files stay on the node when it is closed.
     """
 
     uid: bytes
@@ -164,6 +179,8 @@ class Computation:
     token: bytes = bytes(16)
     isolation: str = JOB
     max_jobs_per_worker: int | None = None
+    dest_path: str = ""
+    keeps: bool = False
 
 
 @attrs.frozen

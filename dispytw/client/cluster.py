@@ -13,17 +13,18 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from dispytw.client import speech
+from dispytw.client.clusterfiles import ClusterFiles
 from dispytw.client.depends import Shipment
 from dispytw.client.engine import Engine, engine
 from dispytw.client.finding import own_addresses
 from dispytw.client.job import DispyJob
+from dispytw.client.jobpacking import pack_job
 from dispytw.client.live import LiveOutput
-from dispytw.client.nodemethods import Addressing, NodeMethods
+from dispytw.client.nodemethods import Addressing
 from dispytw.client.nodes import DispyNode, NodeAllocate
 from dispytw.client.options import WithOptions, chosen_options
 from dispytw.client.parameters import checked
 from dispytw.client.placing import Placing
-from dispytw.client.programs import pack_strings
 from dispytw.client.recoverfile import begin_file
 from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
@@ -32,7 +33,7 @@ from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
 from dispytw.values import JOB, PLAIN, Body, Inline, JobOptions, Stored
 from dispytw.wire.certificates import given_certificate
-from dispytw.wire.payload import open_result, pack_arguments
+from dispytw.wire.payload import open_result
 
 _numbers = itertools.count(1)
 
@@ -48,17 +49,18 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster(NodeMethods, LiveOutput):
+class JobCluster(ClusterFiles, LiveOutput):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     The parameters are those of dispy 4.6, in its order, and by keyword those of dispy 4.15 and ours; see `dispytw.client.parameters`.
 
-    :param computation: a Python function, or the path of a program to execute.
+    :param computation: a Python function, the path of a program to execute, or a method: then its class goes along, and the first
+        argument of each job is the instance. A job that brings none is called with the instance that the method was bound to.
     :param nodes: a list, each entry ``'host'``, ``'host:port'``, a tuple or list (host, port, cpus, depends, setup_args), a dict with these
         keys, a `NodeAllocate`, a `DispyNode`, or ``'local'`` (a private node, started for this program); ``*`` in a host stands for any
         characters of the IP addresses of nodes that are found.
-    :param depends: functions, classes, instances, modules and paths of files that the computation needs; what it refers to in the
-        program's own files comes along by itself.
+    :param depends: functions, classes, instances, modules and paths of files and directories that the computation needs; what it refers
+        to in the program's own files comes along by itself. A function named ``init_depends`` is called on each node before anything else.
     :param callback: called with each job that has ended or has a provisional result, one after another, on a thread of its own;
         ``job_status`` is the same.
     :param ip_addr: host name or address to use here, or a list of them; ``host`` is the same.
@@ -71,8 +73,11 @@ class JobCluster(NodeMethods, LiveOutput):
     :param ip_addr: addresses or host names of this machine, on whose networks nodes are looked for; all by default.
     :param ping_interval: 1 to 1000 seconds between two looks for nodes; by default it is looked until there is one.
     :param loglevel: level of the ``dispytw`` logger.
-    :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
+    :param setup: a function, method or functools.partial that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
+        With False the files stay on the nodes afterwards: another cluster that needs the same ones sends nothing.
+    :param dest_path: relative path of a directory on the nodes in which the jobs run; clusters that name the same one share it. By default
+        each cluster has one of its own.
     :param pulse_interval: 0.1 to 1000 seconds; a node silent for five of them is given up.
     :param reentrant: True if jobs of a node that was given up may be started again elsewhere.
     :param secret: must equal the nodes'; by default the user's own secret file, unless there is a certificate.
@@ -144,6 +149,7 @@ class JobCluster(NodeMethods, LiveOutput):
             token=secrets.token_bytes(16),
             isolation=given.isolation,
             max_jobs_per_worker=given.max_jobs_per_worker,
+            dest_path=given.dest_path,
         )
         self._shipment: Shipment = self._variants.pack()
         self._check_allocations(entries)
@@ -183,6 +189,9 @@ class JobCluster(NodeMethods, LiveOutput):
     def submit(self, *args: Any, **kwargs: Any) -> DispyJob:
         """Queue one call of the computation with these arguments, and return its job.
 
+        ``dispy_job_depends=[…]`` names what this job alone needs, of the kinds that depends may have; the computation does not get that
+        keyword. A job with files of its own runs in a directory of its own, in which it sees those of the cluster too.
+
         :raises PayloadError: when an argument cannot be pickled; it is named.
         :raises TypeError: when an argument of a program is no string.
         :raises ClusterClosedError: when the cluster is closed.
@@ -206,16 +215,10 @@ class JobCluster(NodeMethods, LiveOutput):
         return WithOptions(self, chosen_options(timeout, retries, backoff, priority))
 
     def _submitted(self, args: Any, kwargs: Any, node: bytes | None = None, job_id: Any = None, options: JobOptions = PLAIN) -> DispyJob:
-        if "dispy_job_depends" in kwargs:
-            raise NotImplementedError("submit: dispy_job_depends is not built yet")
         self._refuse_when_closed()
-        if self.is_program:
-            packed = pack_strings(args, kwargs)
-        else:
-            packed = pack_arguments(args, kwargs, self._shipment.shipped).data
+        body = pack_job(self._shipment, args, kwargs)
         uid = secrets.token_bytes(16)
         job = DispyJob(self, uid, next(_numbers), time.time())
-        body = Inline(packed)
         session, cluster = self._engine.session, self.uid
         with self._engine.keeper.uninterrupted(), self._ending:
             self._refuse_when_closed()  # by another thread, while the arguments were packed

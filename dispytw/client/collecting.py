@@ -25,6 +25,8 @@ from dispytw.errors import PayloadError, ShippingError
 from dispytw.wire.bundle import JOB_NAMES, Alias, Constant, Entry, Import, Role, Source
 from dispytw.wire.payload import Packed, pack_value
 
+#: Name of the function in depends that nodes call before anything else (dispy 4.15).
+INIT = "init_depends"
 #: Bytes of constants in all that a computation may bring along.
 CONSTANTS_LIMIT = 64 * 1024
 
@@ -37,6 +39,7 @@ class Collection:
     :param homes: modules whose definitions travel one by one.
     :param wholes: those of them that turned out to be needed whole.
     :param explicit: names that `depends` decides, whatever the code's own globals say.
+    :param overriding: those of them that the base has no say in.
     :ivar wanted_whole: homes that a module imports; where this is not `wholes`, collect anew.
     """
 
@@ -45,6 +48,7 @@ class Collection:
     wholes: frozenset[str] = frozenset()
     explicit: Mapping[str, Any] = attrs.field(factory=dict)
     base: Collection | None = None
+    overriding: frozenset[str] = frozenset()
     known: dict[str, Known] = attrs.field(factory=dict)
     imports: dict[str, None] = attrs.field(factory=dict)
     wanted: set[str] = attrs.field(factory=set)
@@ -94,9 +98,11 @@ class Collection:
 
     def give(self, thing: Any) -> None:
         """Collect a function or class named in depends, by value where it has no source."""
-        name = str(thing.__name__)
-        if self.define(thing) is None:
+        name, defined = str(thing.__name__), self.define(thing)
+        if defined is None:
             self._pack_entry(name, thing, Scope.of(thing), self._packed_function)
+        elif defined != name:
+            self._add(name, thing, Alias(name, defined), Scope.of(thing).module, frozenset({defined}))
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Pack the arguments of a partial, collecting what they need."""
@@ -158,9 +164,20 @@ class Collection:
     def entries(self) -> Iterator[Entry]:
         """The entries, constants first, each after what it needs to be defined."""
         done: set[str] = set()
+        yield from self._initial(done)
         constants = [name for name, known in self.known.items() if isinstance(known.entry, Constant) and not known.needs]
         for name in [*constants, *self.known]:
             yield from self._before(name, done)
+
+    def _initial(self, done: set[str]) -> Iterator[Entry]:
+        """`INIT`, if it was given, and all that it may use when it is called."""
+        if INIT in (self.explicit if self.base is None else self.overriding):
+            yield from self._before(INIT, done, set())
+
+    @property
+    def initial(self) -> int:
+        """How many entries come before the call of `INIT`; none without it."""
+        return sum(1 for _ in self._initial(set()))
 
     def _before(self, name: str, done: set[str], called: set[str] | None = None) -> Iterator[Entry]:
         """An entry not yet done, after what it needs; with all that it uses where it may be called."""
@@ -338,6 +355,8 @@ class Collection:
     def _lookup(self, name: str) -> Known | None:
         """What a name of the namespace stands for already: here, in the base, or in the module that is the namespace."""
         known = self.known.get(name)
+        if known is None and name in self.overriding:
+            return None
         if known is None and self.base is not None:
             return self.base._lookup(name)
         if known is None and self.home in self.wholes and name not in self.explicit:

@@ -10,7 +10,7 @@ import attrs
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.nodes import Address, Target
 from dispytw.client.wildcards import Wildcard
-from dispytw.values import Body, Computation
+from dispytw.values import Body, Computation, File
 
 
 class Search(Protocol):
@@ -41,6 +41,7 @@ class Enrolled:
 
     :ivar search: who looks for nodes that it does not name.
     :ivar variants: the computation as a node has it, for nodes that get more than the others.
+    :ivar later: files that were sent to a node when it had the computation, by their places.
     :ivar refusals: what the user has been told of a node or an address.
     :ivar led: which target led to a node.
     """
@@ -55,7 +56,15 @@ class Enrolled:
     refusals: dict[bytes, str] = attrs.field(factory=dict)
     led: dict[bytes, Target] = attrs.field(factory=dict)
     variants: dict[bytes, Computation] = attrs.field(factory=dict)
+    later: dict[bytes, dict[str, File]] = attrs.field(factory=dict)
 
     def target_at(self, address: Address) -> Target | None:
         """The cluster's own entry for an address."""
         return next((target for target in self.targets if target.address == address), None)
+
+    def computation_for(self, node: bytes) -> Computation:
+        """What a node is to have when it is prepared now."""
+        made, later = self.variants.get(node, self.computation), self.later.get(node)
+        if not later:
+            return made
+        return attrs.evolve(made, files=(*(file for file in made.files if file.path not in later), *later.values()))

@@ -27,9 +27,6 @@ from dispytw.values import JOB, WORKER
 #: One thing, as dispy 4.6 and as dispy 4.15 calls it.
 TWO_NAMES = (("callback", "job_status"), ("ip_addr", "host"), ("ext_ip_addr", "ext_host"))
 
-#: Parameters of dispy's manual that are not built yet.
-UNBUILT = ("dest_path",)
-
 MULTICAST = "ipv4_udp_multicast: nodes are looked for by broadcast; multicast is not built yet"
 
 
@@ -73,7 +70,6 @@ def checked(given: Mapping[str, Any], kind: str = "JobCluster", warn: Callable[[
     :param warn: tells the user of what will not be done as asked.
     :raises TypeError: for a wrong type, and for two names of one thing.
     :raises ValueError: for a value that makes no sense.
-    :raises NotImplementedError: for what is not built yet.
     """
     check = _Check(kind, given)
     callback, ip_addr = check.either("callback", "job_status"), check.either("ip_addr", "host")
@@ -102,9 +98,6 @@ def checked(given: Mapping[str, Any], kind: str = "JobCluster", warn: Callable[[
         max_jobs_per_worker=given.get("max_jobs_per_worker"),
     )
     _check_isolation(check, parameters)
-    for name in UNBUILT:
-        if getattr(parameters, name) not in (None, ()):
-            raise NotImplementedError(f"{kind}: {name} is not built yet")
     return attrs.evolve(parameters, recover=parameters.recover and parameters.recover_file is not False)
 
 

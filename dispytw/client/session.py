@@ -22,6 +22,7 @@ from dispytw.client.listening import Listening
 from dispytw.client.nodedesk import NodeDesk
 from dispytw.client.nodes import Address, Target
 from dispytw.client.remains import Place
+from dispytw.client.sending import SendsFiles
 from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
@@ -46,7 +47,7 @@ CLOSING = 5.0
 Connect = Callable[[Address, Any, Callable[[Any], Any]], Deferred[Any]]
 
 
-class Session(NodeDesk, Listening):
+class Session(NodeDesk, Listening, SendsFiles):
     """The client's side of everything.
 
     :param uid: 16 random bytes, one per process.
@@ -291,8 +292,7 @@ class Session(NodeDesk, Listening):
     # What the dispatcher asks (`dispytw.scheduler.dispatcher.Customer`).
     def computation(self, cluster: bytes, node: bytes) -> Computation:
         """See Customer."""
-        enrolled = self._still(cluster)
-        return enrolled.variants.get(node, enrolled.computation)
+        return self._still(cluster).computation_for(node)
 
     def file_of(self, cluster: bytes, digest: bytes) -> Body:
         """See Customer."""

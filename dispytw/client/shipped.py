@@ -7,6 +7,7 @@ then travels with every argument that needs it. Named in depends it would travel
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from types import FunctionType
 from typing import Any
 
@@ -69,9 +70,10 @@ class ShippedCode:
         return Packed(packed_code(late), late.python)
 
 
-def packed_code(collection: Collection, **roles: Any) -> bytes:
+def packed_code(collection: Collection, instead: Iterable[str] | None = None, **roles: Any) -> bytes:
     """A collection as a bundle.
 
+    :param instead: where it is for a single job, the names that it uses otherwise than the computation.
     :param roles: the computation, setup and cleanup, as far as there are any.
     """
     aliases = sorted(module for module in collection.homes if module not in collection.modules.modules)
@@ -83,6 +85,8 @@ def packed_code(collection: Collection, **roles: Any) -> bytes:
             modules=tuple(collection.modules.modules.values()),
             imports=tuple(collection.imports),
             entries=tuple(collection.entries()),
+            initial=collection.initial,
+            instead=None if instead is None else tuple(sorted(instead)),
             wanted=tuple(sorted(collection.wanted)),
             **roles,
         )

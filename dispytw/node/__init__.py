@@ -1,8 +1,8 @@
 """The room of a machine that offers slots: the `dispynode` daemon.
 
 `bench` is its mind, with `tenancy`: slots, who holds the node, what is owed, and the `orders` it gives. `steward` carries them out:
-`launcher`, `supervision` and `supervisorlink` are for the processes, `workspace` for files, `telling` for what clients hear, `keeper`
-and `journal` for what is owed to them. `adoption` takes over what outlives a daemon, `leftovers` ends the rest.
+`launcher`, `supervision` and `supervisorlink` are for the processes, `workspace`, `store` and `placing` for files, `telling` for what
+clients hear, `keeper` and `journal` for what is owed to them. `adoption` takes over what outlives a daemon, `leftovers` ends the rest.
 
 What running jobs say goes through the `spokesman`, whose mind is `remarks`.
 

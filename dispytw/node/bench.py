@@ -86,7 +86,7 @@ class Bench(Tenancy):
         if opened.stage is not Stage.FAILED:
             del self._opened[computation]
             failed = TellFailed(opened.client, computation, opened.generation, f"its supervisor ended: {text}")
-            orders += [Remove(computation), failed]
+            orders += [Remove(computation, returns=True), failed]
         return orders
 
     def _ended_with_supervisor(self, attempt: Attempt, placed: Placed, stage: Stage, text: str) -> list[Order]:
@@ -289,6 +289,14 @@ class Bench(Tenancy):
 
     def _is_safe(self, client: bytes) -> bool:
         return all(placed.kept for placed in self._placed.values() if placed.client == client)
+
+    def unfinished(self) -> dict[Attempt, bytes]:
+        """Attempts that have not ended, each with its computation."""
+        return {attempt: placed.computation for attempt, placed in self._placed.items() if placed.outcome is None}
+
+    def knows(self, attempt: Attempt) -> bool:
+        """Whether the attempt was taken here, however long ago."""
+        return self._knows(attempt)
 
     def owes(self) -> bool:
         """Whether a client that is connected has yet to acknowledge an outcome."""

@@ -27,6 +27,7 @@ from dispytw.wire.records import (
     body_from,
     body_weight,
     computation_from,
+    file_from,
     outcome_record,
     outcome_weight,
     timeouts_from,
@@ -159,6 +160,12 @@ class ConnectionFromScheduler(StreamingLink):
         if self._heartbeats is None:
             raise WireError("a client that has not introduced itself cannot hold the node")
         return {"missing": self._steward.open_computation(self.client, computation_from(computation))}
+
+    @ask.PlaceFiles.responder
+    def place_files(self, computation: bytes, attempt: list[Any], files: list[Any]) -> Deferred[dict[str, Any]]:
+        whose = attempt_from(attempt[0]) if attempt else None
+        placed = self._steward.placing.named(self.client, computation, [file_from(record) for record in files], whose)
+        return placed.addCallback(lambda missing: {"missing": missing})
 
     @ask.CloseComputation.responder
     def close_computation(self, computation: bytes) -> dict[str, Any]:

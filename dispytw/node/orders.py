@@ -51,9 +51,13 @@ class End:
 
 @attrs.frozen
 class Remove:
-    """Delete what the computation left on the disk."""
+    """Delete what the computation left on the disk, unless it is to stay.
+
+    ``returns`` says that its client will soon want it here again.
+    """
 
     computation: bytes
+    returns: bool = False
 
 
 @attrs.frozen

@@ -180,7 +180,9 @@ class NodeService(Service):
             steward.inherited_args(),
             self._journal.attempts() | steward.bench.attempts(),
             find_remains(spool),
+            steward.bench.unfinished(),
         )
+        steward.placing.inherit(steward.bench.unfinished())
         self._keeper.look_for_old()
 
     def _build_link(self, peer: Peer) -> ConnectionFromScheduler:

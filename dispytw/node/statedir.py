@@ -1,7 +1,8 @@
 """The node's state directory: who it is, which incarnation this is, and where everything lies. One daemon at a time.
 
 Directories: ``run`` (sockets, logs and records of supervisors), ``spool`` (what outlives them: long bodies of outcomes, and
-outcomes that nobody has kept), ``store`` (files by digest), ``work`` (one directory a computation), ``inbox`` (streams that came in).
+outcomes that nobody has kept), ``store`` (files by digest), ``work`` (one directory a computation), ``dest`` (directories that computations
+share by name, or leave), ``kept`` (what computations have left on purpose), ``inbox`` (streams that came in).
 The file ``journal`` holds what is owed. Mode 0700, held by flock for as long as the daemon lives.
 """
 
@@ -17,7 +18,7 @@ import attrs
 
 from dispytw.errors import StateDirError
 
-_PLACES = ("run", "spool", "store", "work", "inbox")
+_PLACES = ("run", "spool", "store", "work", "dest", "kept", "inbox")
 
 
 def default_path(port: int, environ: Mapping[str, str] = os.environ) -> str:
@@ -89,6 +90,16 @@ class StateDir:
     def work(self) -> str:
         """Where jobs run."""
         return os.path.join(self.path, "work")
+
+    @property
+    def dest(self) -> str:
+        """Where jobs run whose directory has a name of its own, or is left."""
+        return os.path.join(self.path, "dest")
+
+    @property
+    def kept(self) -> str:
+        """Where that lies by digest which computations have left, and the names of directories that they have."""
+        return os.path.join(self.path, "kept")
 
     @property
     def inbox(self) -> str:

@@ -6,7 +6,6 @@ it tells clients goes through the `dispytw.node.telling.Teller`, what is kept on
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +18,8 @@ from dispytw.node import orders as o
 from dispytw.node.adoption import Papers
 from dispytw.node.bench import Bench
 from dispytw.node.keeper import Keeper
-from dispytw.node.neighbours import Files, LaidOut, Launches
+from dispytw.node.neighbours import Files, LaidOut, Launches, NoLauncher, delete_bodies
+from dispytw.node.placing import Placing
 from dispytw.node.spokesman import Spokesman
 from dispytw.node.telling import ClientLink, Teller
 from dispytw.values import Attempt, Body, Computation, Outcome, Stored
@@ -59,7 +59,7 @@ class Steward:
         max_file_size: int = 0,
     ) -> None:
         self.bench = bench
-        self.launcher: Launches = _NoLauncher()
+        self.launcher: Launches = NoLauncher()
         self.freed: Callable[[], Any] = lambda: None
         self.keeper = keeper
         self._files = files
@@ -67,6 +67,7 @@ class Steward:
         self._now = now
         self._in_thread = in_thread
         self._disk = DeferredLock()
+        self.placing = Placing(bench, files, self._on_disk)
         self._teller = Teller(clock, now, self._acknowledged)
         teller = self._teller
         self.spokesman = Spokesman(bench, teller.links, self._say, teller.tell_start_now, clock, now, max_file_size)
@@ -131,11 +132,14 @@ class Steward:
         except NodeHeldError as error:
             log.info("{client} has to wait for this node: {error}", client=self.bench.name_of(client), error=error)
             raise
+        self._files.hold(computation)
         self.do(orders)
         return [file.digest for file in missing]
 
     def close_computation(self, client: bytes, computation: bytes) -> None:
-        """The client needs it no more."""
+        """The client needs it no more; nor what was left for it, if it is here no more already."""
+        if not self.bench.has(computation):
+            self._remove(o.Remove(computation))
         self.do(self.bench.closed(client, computation))
 
     def run_jobs(
@@ -156,11 +160,14 @@ class Steward:
             self._timeouts.pop(attempt, None)
             leftover = self._bodies.pop(attempt, None)
             if leftover is not None:
-                self._delete([leftover])
+                delete_bodies([leftover])
+        self.placing.over(attempt for attempt, _ in refused)
         return refused
 
     def cancel_jobs(self, client: bytes, attempts: Iterable[Attempt]) -> None:
-        """Cancel attempts."""
+        """Cancel attempts; of those that were not handed over there may be files."""
+        attempts = list(attempts)
+        self.placing.over(attempt for attempt in attempts if not self.bench.knows(attempt))
         self.do(self.bench.cancelled(client, attempts))
 
     def recall_jobs(self, client: bytes, computation: bytes, most: int) -> None:
@@ -183,6 +190,7 @@ class Steward:
     def adopt(self, papers: Papers, runs: Sequence[Runs], owed: Sequence[Ended], closing: bool) -> None:
         """A supervisor has outlived its daemon, and is ours now, with what it runs and what it owes."""
         adopted = (papers.client, papers.name, papers.computation, papers.generation)
+        self._files.hold(papers.computation)
         self.do(self.bench.adopted(*adopted, self._now(), closing))
         self.do(self.bench.handed_over(papers.computation.uid, [(each.attempt, each.started) for each in runs]))
         self._args.update((each.attempt, each.args) for each in runs if each.args is not None)
@@ -244,7 +252,8 @@ class Steward:
 
     def jobs_given_back(self, computation: bytes, attempts: Sequence[Attempt]) -> None:
         """A supervisor has given up attempts that had not started."""
-        self._delete([self._args.pop(attempt) for attempt in attempts if attempt in self._args])
+        delete_bodies([self._args.pop(attempt) for attempt in attempts if attempt in self._args])
+        self.placing.over(attempts)
         self.do(self.bench.given_back(computation, attempts))
 
     def job_said(self, computation: bytes, frame: JobFrame) -> None:
@@ -315,9 +324,9 @@ class Steward:
 
         self._on_disk(self._files.lay_out, computation).addCallback(laid_out).addErrback(failed)
 
-    def _on_disk(self, function: Callable[[Any], Any], argument: Any) -> Deferred[Any]:
+    def _on_disk(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         """One after another: a computation that comes again is laid out only when what it left has been removed."""
-        done: Deferred[Any] = self._disk.run(self._in_thread, function, argument)
+        done: Deferred[Any] = self._disk.run(self._in_thread, function, *arguments)
         return done
 
     def _start(self, order: o.Start) -> None:
@@ -339,23 +348,15 @@ class Steward:
         def failed(failure: Any) -> None:
             log.failure("files of computation {computation} are left", failure, computation=order.computation.hex()[:8])
 
-        self._on_disk(self._files.remove, order.computation).addErrback(failed)
+        self.placing.closed(order.computation)
+        self._on_disk(self._files.remove, self._files.release(order.computation, order.returns)).addErrback(failed)
 
     def _keep(self, order: o.Keep) -> None:
         self.keeper.keep(order.owed)
 
     def _forget(self, order: o.Forget) -> None:
         self.keeper.forget(order.attempt, order.computation)
-        self._delete(outcome_bodies(order.outcome))
-
-    @staticmethod
-    def _delete(bodies: Iterable[Body]) -> None:
-        for body in bodies:
-            if isinstance(body, Stored):
-                try:
-                    os.unlink(body.path)
-                except FileNotFoundError:
-                    pass
+        delete_bodies(outcome_bodies(order.outcome))
 
     def _tell(self, order: o.TellReady | o.TellFailed | o.TellGivenBack | o.TellFreed) -> None:
         self._teller.tell(order)
@@ -366,15 +367,9 @@ class Steward:
     def _tell_ended(self, order: o.TellEnded) -> None:
         self.spokesman.ended(order.attempt)
         if order.attempt in self._args:
-            self._delete([self._args.pop(order.attempt)])
+            delete_bodies([self._args.pop(order.attempt)])
+        self.placing.over([order.attempt])
         self._teller.tell_ended(order)
-
-
-class _NoLauncher:
-    """Stands where the launcher will be, until the node's service has made it."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError("the node has no launcher yet")
 
 
 _CARRY_OUT: dict[type, Callable[[Steward, Any], None]] = {

@@ -173,6 +173,15 @@ class Tenancy:
         opened.stage = Stage.READY
         return [TellReady(opened.client, computation, opened.generation)]
 
+    def has(self, computation: bytes) -> bool:
+        """Whether the computation is here."""
+        return computation in self._opened
+
+    def serves(self, client: bytes, computation: bytes) -> bool:
+        """Whether this computation of the client's is ready here."""
+        opened = self._opened.get(computation)
+        return opened is not None and opened.client == client and opened.stage is Stage.READY
+
     def launching(self, computation: bytes) -> bool:
         """Whether the computation's supervisor is still wanted, now that its files are laid out."""
         opened = self._opened.get(computation)

@@ -13,9 +13,9 @@ from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from dispytw.errors import VersionError
+from dispytw.errors import SourceError, VersionError
 from dispytw.scheduler.dispatcher import Dispatcher
-from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, Inline, NodeFacts
+from dispytw.values import INLINE_LIMIT, Attempt, Body, Computation, File, Inline, NodeFacts, Stored
 from dispytw.wire import nodecommands as ask
 from dispytw.wire import schedulercommands as tell
 from dispytw.wire.clock import Waker
@@ -28,6 +28,7 @@ from dispytw.wire.records import (
     availability_from,
     body_weight,
     computation_record,
+    file_record,
     limits_record,
     minor_from,
     outcome_from,
@@ -188,9 +189,16 @@ class ConnectionFromNode(StreamingLink):
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
         return self.ask(ask.CloseComputation, computation=computation).addCallback(_nothing)
 
+    def place_files(self, computation: bytes, files: Sequence[File], attempt: Attempt | None = None) -> Deferred[list[bytes]]:
+        """See `dispytw.scheduler.outfitting.FilesLink`."""
+        whose = [] if attempt is None else [[attempt.job, attempt.number]]
+        records = [file_record(file) for file in files]
+        asked = self.ask(ask.PlaceFiles, computation=computation, attempt=whose, files=records)
+        return asked.addCallback(lambda answer: list(answer["missing"]))
+
     def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
-        return self.streams.send(body, kind=digest)
+        """See `dispytw.scheduler.outfitting.FilesLink`."""
+        return self.streams.send(body, kind=digest, digest=digest).addErrback(_naming, body)
 
     def send_body(self, body: Body) -> Deferred[bytes]:
         """See `dispytw.scheduler.dispatcher.NodeLink`."""
@@ -312,6 +320,13 @@ def _batches(
         batches[-1].append([attempt.job, attempt.number, record, *limits_record(timeouts.get(attempt))])
         weight += carried
     return batches
+
+
+def _naming(failure: Failure, body: Body) -> Failure:
+    """The failure, with the name of the file where that is to blame."""
+    if failure.check(SourceError) and isinstance(body, Stored):
+        return Failure(SourceError(f"{body.path}: {failure.value}"))
+    return failure
 
 
 def _first(failure: Failure) -> Failure:

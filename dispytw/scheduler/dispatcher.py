@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionClosed
 from twisted.logger import Logger
 
-from dispytw.errors import NodeHeldError, RefusedError, StreamError, WireError
+from dispytw.errors import NodeHeldError, RefusedError, SourceError, StreamError, UnknownComputationError, WireError
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.earshot import Earshot, Listener, SpeakingLink
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
-from dispytw.values import INLINE_LIMIT, Attempt, Availability, Body, Computation, NodeFacts, Outcome
+from dispytw.scheduler.outfitting import FilesLink, all_of, not_placed, place_files
+from dispytw.values import INLINE_LIMIT, Attempt, Availability, Body, Computation, Equipped, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 
 log = Logger()
@@ -29,7 +30,7 @@ log = Logger()
 _MOST_ROUNDS = 4
 
 
-class NodeLink(SpeakingLink, Protocol):
+class NodeLink(FilesLink, SpeakingLink, Protocol):
     """What the dispatcher needs of a link to a node. Deferreds fail with the errors of the commands, or `ConnectionClosed`."""
 
     def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
@@ -40,9 +41,6 @@ class NodeLink(SpeakingLink, Protocol):
 
     def close_computation(self, computation: bytes) -> Deferred[None]:
         """Clean up."""
-
-    def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
-        """Stream a file that the node lacks."""
 
     def send_body(self, body: Body) -> Deferred[bytes]:
         """Stream a job's arguments; the id under which the node holds them."""
@@ -240,20 +238,27 @@ class Dispatcher(Earshot):
             if order.attempt in withdrawn:
                 continue
             body = self._customer.body_of(order.attempt.job)
-            if body.size > INLINE_LIMIT:
-                ensureDeferred(self._send_large(link, order, body)).addErrback(self.unexpected, link)
+            if body.size > INLINE_LIMIT or isinstance(body, Equipped):
+                ensureDeferred(self._send_ahead(link, order, body)).addErrback(self.unexpected, link)
             else:
                 batches[order.cluster, order.generation].append((order.attempt, body, None))
         for (cluster, generation), jobs in batches.items():
             self._run(link, node, cluster, generation, jobs, timeouts)
 
-    async def _send_large(self, link: NodeLink, order: o.Assign, body: Body) -> None:
+    async def _send_ahead(self, link: NodeLink, order: o.Assign, body: Body) -> None:
+        """Send what must be there before the attempt is handed over: files of its own, and arguments that do not fit a box."""
         self._underway.add(order.attempt)
         try:
-            stream = await link.send_body(body)
+            if isinstance(body, Equipped):
+                await place_files(link, order.cluster, body.files, body.contents, order.attempt)
+            stream = await link.send_body(body) if body.size > INLINE_LIMIT else None
+        except (SourceError, RefusedError) as error:
+            return self.do(self.ledger.ended(order.node, order.attempt, not_placed(error), self._now()))
+        except UnknownComputationError:
+            return self.do(self.ledger.refused(order.node, order.attempt, NO_SLOT, self._now()))
         except StreamError as error:
             if self.links.get(order.node) is link:
-                log.warn("arguments of {attempt} did not reach its node: {error}", attempt=str(order.attempt), error=error)
+                log.warn("arguments or files of {attempt} did not reach its node: {error}", attempt=str(order.attempt), error=error)
                 self.do(self.ledger.refused(order.node, order.attempt, NO_SLOT, self._now()))
             return
         except ConnectionClosed:
@@ -263,6 +268,8 @@ class Dispatcher(Earshot):
         job = self.ledger.jobs.get(order.attempt.job)
         if job is None or job.cancelled:
             self._unsent(order.node, [order.attempt], "withdrawn before it was sent")
+            if isinstance(body, Equipped):
+                self._cancel(order.node, [order.attempt])  # its files are not needed there
         elif self.links.get(order.node) is not link:
             self._unsent(order.node, [order.attempt], "its link was replaced before it was sent")
         else:
@@ -333,7 +340,7 @@ class Dispatcher(Earshot):
                 missing = await link.open_computation(self._customer.computation(order.cluster, order.node))
                 if not missing or self._is_closed(order.cluster):
                     return
-                await _all(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
+                await all_of(link.send_file(digest, self._customer.file_of(order.cluster, digest)) for digest in missing)
                 if self._is_closed(order.cluster):
                     return
             text = "its files did not stay there"
@@ -364,13 +371,6 @@ class Dispatcher(Earshot):
 
     def _tell(self, order: Any) -> None:
         self._customer.tell(order)
-
-
-async def _all(deferreds: Iterable[Deferred[Any]]) -> None:
-    """Wait for all of them; then raise the first failure, if any."""
-    for succeeded, value in await DeferredList(list(deferreds), consumeErrors=True):
-        if not succeeded:
-            value.raiseException()
 
 
 _CARRY_OUT: dict[type, Callable[[Dispatcher, Any], None]] = {

@@ -36,6 +36,10 @@ JOB_MODULES = frozenset(
 )
 
 
+#: In front of a job's arguments: it has files of its own, and runs in the directory in which the node has put them.
+OWN_PLACE = b"o"
+
+
 @attrs.frozen
 class Module:
     """A module of the user's, whole.
@@ -133,6 +137,9 @@ class Bundle:
     :param imports: modules to import before the entries, because something is reached through them (``xml.dom``).
     :param entries: what makes up the namespace, in this order.
     :param wanted: global names that the code uses and the client does not know; `JOB_MODULES` among them are provided.
+    :param instead: of a supplement: names of entries that take the place of what is there, for the time of one job; None where it is for an
+        argument, and stays.
+    :param initial: how many entries there are before ``init_depends()`` is called, which is among them; 0 for no call.
     """
 
     home: str = "__main__"
@@ -142,6 +149,8 @@ class Bundle:
     imports: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
     wanted: tuple[str, ...] = ()
+    initial: int = 0
+    instead: tuple[str, ...] | None = None
     computation: Role | None = None
     setup: Role | None = None
     cleanup: Role | None = None
@@ -158,6 +167,8 @@ def encode(bundle: Bundle) -> bytes:
         bundle.imports,
         [[_LETTERS[type(entry)], *_fields(entry)] for entry in bundle.entries],
         bundle.wanted,
+        bundle.initial,
+        bundle.instead,
         [None if role is None else _fields(role) for role in roles],
     ]
     return bytes(msgpack.packb(fields, unicode_errors="surrogatepass"))
@@ -169,7 +180,7 @@ def decode(packed: bytes) -> Bundle:
     :raises PayloadError: when they are not a bundle.
     """
     try:
-        home, package, aliases, modules, imports, entries, wanted, roles = msgpack.unpackb(
+        home, package, aliases, modules, imports, entries, wanted, initial, instead, roles = msgpack.unpackb(
             packed, unicode_errors="surrogatepass", use_list=False
         )
         return Bundle(
@@ -180,6 +191,8 @@ def decode(packed: bytes) -> Bundle:
             imports,
             tuple(_KINDS[letter](*fields) for letter, *fields in entries),
             wanted,
+            initial,
+            instead,
             *(None if fields is None else Role(*fields) for fields in roles),
         )
     except (ValueError, TypeError, KeyError) as error:

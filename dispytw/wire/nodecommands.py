@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from twisted.protocols import amp
 
-from dispytw.errors import NodeHeldError, RefusedError, UnknownComputationError, VersionError, WireError
+from dispytw.errors import NodeHeldError, RefusedError, StreamError, UnknownComputationError, VersionError, WireError
 from dispytw.wire.arguments import Records, Seconds, Text, Uid, Whole
 
 __all__ = [
-    *("AnswerJobs", "CancelJobs", "CloseComputation", "FollowJobs", "Introduce", "ListJobs", "OpenComputation", "RecallJobs", "Reconcile"),
-    *("RunJobs", "TakeOver"),
+    *("AnswerJobs", "CancelJobs", "CloseComputation", "FollowJobs", "Introduce", "ListJobs", "OpenComputation", "PlaceFiles", "RecallJobs"),
+    *("Reconcile", "RunJobs", "TakeOver"),
 ]
 
 
@@ -80,6 +80,25 @@ class OpenComputation(amp.Command):
     arguments = [(b"computation", Records())]
     response = [(b"missing", Records())]
     errors = {NodeHeldError: b"HELD", RefusedError: b"REFUSED", WireError: b"WIRE"}
+
+
+class PlaceFiles(amp.Command):
+    """The scheduler names files (see `dispytw.wire.records`) for a computation that is ready; repeated until nothing is missing.
+
+    Answered with the digests that the node lacks; when that list is empty the files are at their places: where all jobs run, or, if
+    ``attempt`` is [[job, number]] rather than empty, in a directory that only this attempt sees, which is about to be handed over.
+    `RefusedError` says that they cannot be put there, `StreamError` that they do not fit now.
+    """
+
+    commandName = b"PlaceFiles"
+    arguments = [(b"computation", Uid()), (b"attempt", Records()), (b"files", Records())]
+    response = [(b"missing", Records())]
+    errors = {
+        RefusedError: b"REFUSED",
+        StreamError: b"STREAM",
+        UnknownComputationError: b"UNKNOWN",
+        WireError: b"WIRE",
+    }
 
 
 class CloseComputation(amp.Command):

@@ -7,6 +7,9 @@ import stat
 
 from dispytw.errors import UnsafePathError
 
+#: How the directory of a job's own files is called, behind the attempt's name.
+OWN_FILES = "files"
+
 _MOST_PARTS = 64
 
 

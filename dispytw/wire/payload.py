@@ -8,6 +8,8 @@ A payload's first byte tells its format:
   bytecode. Two bytes say which Python made it, and no other opens it: it would crash.
 - ``s``: code that the arguments need and the computation did not (a supplement, `dispytw.wire.bundle`), then another payload.
 - ``m``: msgpack, for a program: its arguments, a list of strings; its result, the exit status.
+
+Arguments of a job that has files of its own have an ``o`` in front (`dispytw.wire.bundle.OWN_PLACE`), which the worker takes off first.
 """
 
 from __future__ import annotations
@@ -261,6 +263,11 @@ def _belongs_here(thing: Any) -> bool:
     if isinstance(thing, io.IOBase):
         return not isinstance(thing, (io.BytesIO, io.StringIO))
     return type(thing).__module__ in ("_thread", "socket", "_socket")
+
+
+def with_code(payload: Packed, code: Packed) -> Packed:
+    """A payload that brings code along, which is defined before it is opened."""
+    return _supplemented(payload.data, payload.python, {code.data: code})
 
 
 def _supplemented(data: bytes, python: tuple[int, int] | None, supplements: dict[bytes, Packed]) -> Packed:

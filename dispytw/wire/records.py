@@ -197,11 +197,16 @@ def body_weight(body: Body) -> int:
     return _OVERHEAD + (body.size if isinstance(body, Inline) else 0)
 
 
-def _file_record(file: File) -> list[Any]:
+def file_record(file: File) -> list[Any]:
+    """A file as a list."""
     return [file.path, file.digest, file.size, file.mode]
 
 
-def _file_from(record: Any) -> File:
+def file_from(record: Any) -> File:
+    """The file that a record describes.
+
+    :raises WireError: for a record of another shape.
+    """
     _expect(isinstance(record, list) and len(record) == 4, "a file of another shape")
     path, digest, size, mode = record
     _expect(isinstance(path, str) and isinstance(digest, bytes) and len(digest) == 32, "a file without path or digest")
@@ -214,14 +219,16 @@ def computation_record(computation: Computation) -> list[Any]:
     return [
         computation.uid,
         computation.name,
-        _file_record(computation.bundle),
-        [_file_record(file) for file in computation.files],
+        file_record(computation.bundle),
+        [file_record(file) for file in computation.files],
         computation.program,
         None if computation.python is None else list(computation.python),
         computation.setup_timeout,
         computation.token,
         computation.isolation,
         computation.max_jobs_per_worker,
+        computation.dest_path,
+        computation.keeps,
     ]
 
 
@@ -230,8 +237,8 @@ def computation_from(record: Any) -> Computation:
 
     :raises WireError: for a record of another shape.
     """
-    _expect(isinstance(record, list) and len(record) == 10, "a computation of another shape")
-    uid, name, bundle, files, program, python, setup_timeout, token, isolation, most_jobs = record
+    _expect(isinstance(record, list) and len(record) == 12, "a computation of another shape")
+    uid, name, bundle, files, program, python, setup_timeout, token, isolation, most_jobs, dest_path, keeps = record
     _expect(isinstance(uid, bytes) and len(uid) == 16 and isinstance(name, str), "a computation without uid or name")
     _expect(isinstance(files, list), "files that are no list")
     _expect(program is None or isinstance(program, str), "a program that is no path")
@@ -239,17 +246,20 @@ def computation_from(record: Any) -> Computation:
     _expect(isinstance(token, bytes) and len(token) == 16, "a computation without a token")
     _expect(isolation in (JOB, WORKER), "an isolation that is none")
     _expect(most_jobs is None or (isinstance(most_jobs, int) and most_jobs > 0), "a number of jobs that is none")
+    _expect(isinstance(dest_path, str) and _is_directory(dest_path) and isinstance(keeps, bool), "a directory that is none")
     return Computation(
         uid=uid,
         name=name[:200],
-        bundle=_file_from(bundle),
-        files=tuple(_file_from(file) for file in files),
+        bundle=file_from(bundle),
+        files=tuple(file_from(file) for file in files),
         program=program,
         python=minor_from(python),
         setup_timeout=setup_timeout,
         token=token,
         isolation=isolation,
         max_jobs_per_worker=most_jobs,
+        dest_path=dest_path,
+        keeps=keeps,
     )
 
 
@@ -269,6 +279,11 @@ def availability_from(record: Any) -> Availability | None:
     cpu, memory, disk, swap = record
     _expect(all(isinstance(each, (int, float)) and 0 <= each < 2**63 for each in record), "an availability that is none")
     return Availability(float(cpu), int(memory), int(disk), float(swap))
+
+
+def _is_directory(path: str) -> bool:
+    """Whether this is plainly relative, or empty."""
+    return not path or ("\0" not in path and {"", ".", ".."}.isdisjoint(path.split("/")))
 
 
 def minor_from(record: Any) -> tuple[int, int] | None:

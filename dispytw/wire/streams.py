@@ -24,9 +24,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from dispytw.errors import StreamError
+from dispytw.errors import SourceError, StreamError
 from dispytw.values import Body, Inline
 from dispytw.wire import streamcommands as said
+from dispytw.wire.chunks import chunks_of
 from dispytw.wire.limits import Link
 
 log = Logger()
@@ -108,6 +109,7 @@ class _MemorySink:
 class _Outgoing:
     kind: bytes
     size: int
+    digest: bytes
     chunks: Iterator[bytes]
     stream: bytes = attrs.field(factory=lambda: secrets.token_bytes(16))
     done: Deferred[bytes] = attrs.field(factory=Deferred)
@@ -124,16 +126,6 @@ class _Incoming:
     received: int = 0
     granted: int = WINDOW
     sha: Any = attrs.field(factory=hashlib.sha256)
-
-
-def _chunks(body: Body) -> Iterator[bytes]:
-    if isinstance(body, Inline):
-        view = memoryview(body.data)
-        yield from (bytes(view[start : start + CHUNK]) for start in range(0, len(view), CHUNK))
-        return
-    with open(body.path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            yield chunk
 
 
 def _delete(delete: Callable[..., None], *what: Any) -> None:
@@ -166,12 +158,14 @@ class Streams:
         self._producing = False
 
     # Sending.
-    def send(self, body: Body, kind: bytes = b"") -> Deferred[bytes]:
+    def send(self, body: Body, kind: bytes = b"", digest: bytes = b"") -> Deferred[bytes]:
         """Send a body. The Deferred gives the stream's id when the receiver has verified and kept it.
 
         It fails with `StreamError`, or with ConnectionClosed when the link ends first.
+
+        :param digest: the sha256 that it has if nobody has changed it, or empty.
         """
-        outgoing = _Outgoing(kind, body.size, _chunks(body))
+        outgoing = _Outgoing(kind, body.size, digest, chunks_of(body, CHUNK))
         self._waiting.append(outgoing)
         self._pump()
         return outgoing.done
@@ -209,13 +203,13 @@ class Streams:
         try:
             chunk = next(outgoing.chunks, b"")
         except OSError as error:
-            return self._give_up(outgoing, StreamError(f"reading failed: {error}"))
+            return self._give_up(outgoing, SourceError(f"reading failed: {error}"))
         if not chunk:
             return self._end(outgoing)
         outgoing.sha.update(chunk)
         offset, outgoing.offset = outgoing.offset, outgoing.offset + len(chunk)
         if outgoing.offset > outgoing.size:
-            return self._give_up(outgoing, StreamError("the file grew while it was sent"))
+            return self._give_up(outgoing, SourceError("the file grew while it was sent"))
         self._in_flight += len(chunk)
         sent = self._link.ask(said.StreamChunk, stream=outgoing.stream, offset=offset, chunk=chunk)
         sent.addBoth(self._chunk_answered, len(chunk), outgoing)
@@ -228,8 +222,8 @@ class Streams:
             self._pump()
 
     def _end(self, outgoing: _Outgoing) -> None:
-        if outgoing.offset != outgoing.size:
-            return self._give_up(outgoing, StreamError("the file shrank while it was sent"))
+        if outgoing.offset != outgoing.size or outgoing.digest not in (b"", outgoing.sha.digest()):
+            return self._give_up(outgoing, SourceError("the file shrank or was changed before it was sent"))
         self._outgoing.pop(outgoing.stream)
         ended = self._link.ask(said.EndStream, stream=outgoing.stream, digest=outgoing.sha.digest())
         ended.addBoth(self._settled, outgoing)

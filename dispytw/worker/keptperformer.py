@@ -16,8 +16,10 @@ from typing import Any
 import attrs
 
 from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
+from dispytw.wire.bundle import OWN_PLACE
 from dispytw.wire.frames import Ended, Start
-from dispytw.worker import speaking, tree
+from dispytw.wire.paths import OWN_FILES
+from dispytw.worker import ownplace, speaking, tree
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
     Namespace,
@@ -58,6 +60,8 @@ class KeptWorker:
         """Run one job."""
         self._prepare()
         outcome = self._tried(start)
+        self.namespace.restore()
+        ownplace.leave()
         if os.getpid() != self._pid:
             os._exit(1)  # a child that the job forked, coming back from the body: it has no word
         flush_output()
@@ -79,6 +83,8 @@ class KeptWorker:
         try:
             try:
                 payload = read_body(start.args)
+                if payload[:1] == OWN_PLACE:
+                    payload = ownplace.enter(payload, stored_path(self.out, start.attempt, OWN_FILES), self.cwd)
                 began = time.time()
                 self._running = start.attempt
                 self._look_whether_cancelled(start.attempt)

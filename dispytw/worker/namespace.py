@@ -13,7 +13,7 @@ import importlib.machinery
 import importlib.util
 import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -22,6 +22,7 @@ import attrs
 from dispytw.errors import PayloadError
 from dispytw.wire.bundle import JOB_MODULES, Alias, Bundle, Constant, Entry, Import, Module, Role, Source, decode
 from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result
+from dispytw.worker.replacing import Replaced
 
 _MAIN = ("__main__", "__mp_main__")
 
@@ -91,6 +92,7 @@ class Namespace:
     finder: ShippedFinder
     _defined: set[tuple[str, str]] = attrs.field(factory=set)
     _calls: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
+    _replaced: Replaced | None = None
 
     @property
     def has_setup(self) -> bool:
@@ -128,24 +130,41 @@ class Namespace:
         """
         return pack_result(value, self)
 
-    def define(self, bundle: Bundle, *, anew: bool = True) -> None:
+    def define(self, bundle: Bundle, anew: Collection[str] | None = None) -> None:
         """Bring the code of a bundle into the namespace.
 
-        :param anew: whether it may replace what is there.
+        :param anew: names of what may replace what is there; None for all.
         """
+        self._define_all(bundle.entries[: bundle.initial], anew)
+        if bundle.initial:
+            vars(self.module)["init_depends"]()
         for name in bundle.imports:
             _imported(name, "")
-        for entry in bundle.entries:
-            if anew or entry.name not in vars(self.module):
+        self._define_all(bundle.entries[bundle.initial :], anew)
+
+    def _define_all(self, entries: tuple[Entry, ...], anew: Collection[str] | None) -> None:
+        for entry in entries:
+            if anew is None or entry.name in anew or entry.name not in vars(self.module):
                 self._define(entry)
 
     def extend(self, packed: bytes) -> None:
-        """Bring in code that an argument needs; what is there already stays."""
+        """Bring in code that an argument needs, where what is there stays; or code for one job, until `restore`."""
         bundle = decode(packed)
+        if bundle.instead is not None:
+            self._replaced = self._replaced or Replaced(self.module, self.finder)
+            self._replaced.make_way(bundle)
         for module in bundle.modules:
             self.finder.modules.setdefault(module.name, module)
         vars(self.module).update(_given(set(bundle.wanted) - vars(self.module).keys(), {}))
-        self.define(bundle, anew=False)
+        self.define(bundle, bundle.instead or ())
+        if self._replaced is not None:
+            self._replaced.rebind()
+
+    def restore(self) -> None:
+        """Undo what the last job had instead of what was there."""
+        if self._replaced is not None:
+            self._replaced.restore()
+            self._replaced = None
 
     def finds(self, thing: Any) -> bool:
         """Whether the client finds a class or function by its name: what came from there, and what is installed."""

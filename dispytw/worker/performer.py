@@ -22,8 +22,10 @@ import msgpack
 
 from dispytw.errors import PayloadError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
+from dispytw.wire.bundle import OWN_PLACE
 from dispytw.wire.frames import Setup, Start
-from dispytw.worker import descriptors, masks, tree
+from dispytw.wire.paths import OWN_FILES
+from dispytw.worker import descriptors, masks, ownplace, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
 from dispytw.worker.slots import Slot
 from dispytw.worker.speaking import voice as _voice
@@ -45,6 +47,9 @@ class Namespace(Protocol):
 
     def perform(self, args_payload: bytes) -> bytes:
         """Call the computation; raises what it raises."""
+
+    def restore(self) -> None:
+        """Undo what was there for one job only."""
 
 
 @attrs.frozen
@@ -163,9 +168,13 @@ def _tried(work: Work, start: Start) -> tuple[int, bytes]:
     """The worker's word."""
     try:
         try:
-            payload = read_body(start.args)
+            payload, environment = read_body(start.args), work.environment
+            if payload[:1] == OWN_PLACE:
+                own = stored_path(work.out, start.attempt, OWN_FILES)
+                payload = ownplace.enter(payload, own, environment["dispy_job_path"])
+                environment = ownplace.environment_at(own, environment)
             if work.program is not None:
-                _execute(work, work.program, payload)
+                _execute(work.program, payload, environment)
             _voice.attempt = start.attempt
             masks.let_through()  # a cancel that came before is heard now
             result = work.namespace.perform(payload)
@@ -180,7 +189,7 @@ def _tried(work: Work, start: Start) -> tuple[int, bytes]:
         return RAISED, text_of(error).encode()
 
 
-def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
+def _execute(program: str, payload: bytes, environment: dict[str, str]) -> NoReturn:
     """Become the program; raises only when that is impossible."""
     argv = [program, *_strings(payload)]
     if program.endswith(".py"):
@@ -190,7 +199,7 @@ def _execute(work: Work, program: str, payload: bytes) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(signum, signal.SIG_DFL)
     masks.let_through()
-    os.execve(argv[0], argv, work.environment)
+    os.execve(argv[0], argv, environment)
 
 
 def _strings(payload: bytes) -> list[str]:

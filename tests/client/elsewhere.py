@@ -11,7 +11,7 @@ import sys
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -34,16 +34,46 @@ def call_there(computation: Any, *calls: tuple[Any, ...], forget: tuple[str, ...
     :param packing: for `pack_computation`.
     """
     from dispytw.client.depends import pack_computation
-    from dispytw.wire.payload import open_result, pack_arguments
+    from dispytw.wire.payload import pack_arguments
 
     shipment = pack_computation(computation, uid=b"u" * 16, **packing)
     payloads = [pack_arguments(call, {}, shipment.shipped).data for call in calls]
     for path in forget:
         os.remove(path)
+    return _answers(shipment.bundle, payloads)
+
+
+def call_there_with(
+    computation: Any, jobs: Sequence[tuple[tuple[Any, ...], list[Any]]], edit: tuple[str, str], before: int, **packing: Any
+) -> list[Any]:
+    """As `call_there`, for calls that each bring dependencies of their own; files are left out.
+
+    :param jobs: arguments and dependencies of each call.
+    :param edit: a file, and what is written to it.
+    :param before: the number of the call that is packed after that.
+    """
+    from dispytw.client.depends import pack_computation
+    from dispytw.client.jobpacking import pack_job
+    from dispytw.wire.bundle import OWN_PLACE
+
+    shipment = pack_computation(computation, uid=b"u" * 16, **packing)
+    payloads = []
+    for number, (args, depends) in enumerate(jobs):
+        if number == before:
+            with open(edit[0], "w", encoding="utf-8") as file:
+                file.write(edit[1])
+        body: Any = pack_job(shipment, args, {"dispy_job_depends": depends})
+        payloads.append(body.data.removeprefix(OWN_PLACE))
+    return _answers(shipment.bundle, payloads)
+
+
+def _answers(bundle: bytes, payloads: list[bytes]) -> list[Any]:
+    from dispytw.wire.payload import open_result
+
     with tempfile.TemporaryDirectory() as empty:
         answer = subprocess.run(
             [sys.executable, os.path.abspath(__file__)],
-            input=msgpack.packb([shipment.bundle, payloads]),
+            input=msgpack.packb([bundle, payloads]),
             stdout=subprocess.PIPE,
             cwd=empty,
             check=True,
@@ -95,6 +125,7 @@ def _serve() -> None:
             results.append((True, namespace.perform(payload)))
         except Exception:
             results.append((False, traceback.format_exc().encode()))
+        namespace.restore()
     if namespace.has_cleanup:
         namespace.cleanup()
     with answers:

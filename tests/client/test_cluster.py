@@ -21,7 +21,6 @@ from dispytw.client import cluster as module
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import DispyNode, NodeAllocate
-from dispytw.client.parameters import UNBUILT
 from dispytw.errors import (
     CertificateError,
     ClusterClosedError,
@@ -48,6 +47,11 @@ OURS = {
     "ipv4_udp_multicast": False, "poll_interval": None, "cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True,
     "stream": None,
 }
+
+
+
+def helper() -> int:
+    return 1
 
 
 class Parameters(ClusterTestCase):
@@ -87,12 +91,6 @@ class Parameters(ClusterTestCase):
                 self.cluster(wrong)
         with self.assertRaisesRegex(FileNotFoundError, "there is no program 'no-such-program'"):
             self.cluster("no-such-program")
-
-    def test_not_built_yet(self) -> None:
-        """A parameter of the manual that is not built yet is an error that names it, not ignored in silence."""
-        for name in UNBUILT:
-            with self.assertRaisesRegex(NotImplementedError, f"^JobCluster: {name} is not built yet"):
-                self.cluster(**{name: {"cluster_status": print, "ping_interval": 5}.get(name, "x")})
 
     def test_names_of_dispy_4_15(self) -> None:
         """By its other name a parameter does the same: the callback is called, the port is where nodes are dialled."""
@@ -266,9 +264,15 @@ class Submitting(ClusterTestCase):
             cluster.submit(None)
 
     def test_dependencies_of_a_job(self) -> None:
-        """Not built yet, and said so: the computation must not get them as an argument."""
-        with self.assertRaisesRegex(NotImplementedError, "dispy_job_depends"):
-            self.cluster().submit(1, dispy_job_depends=[])
+        """The computation does not get them as an argument; what cannot be one is said at once."""
+        cluster = self.cluster()
+        for depends in ([], None, [helper]):
+            cluster.submit(1, dispy_job_depends=depends, plus=2)
+        for _, _, body, _ in self.session.submitted:
+            self.assertEqual(((1,), {"plus": 2}), open_arguments(body.data, lambda code: None))
+        with self.assertRaisesRegex(FileNotFoundError, r"dispy_job_depends\[0\]: there is no file 'none'"):
+            cluster.submit(1, dispy_job_depends=["none"])
+        self.assertEqual((3, 3), (len(self.session.submitted), cluster.status().jobs_pending))
 
     def test_ctrl_c(self) -> None:
         """Ctrl-C does not break a submission in two."""
@@ -404,7 +408,7 @@ class Ending(ClusterTestCase):
             cluster.close()
             return SimpleNamespace(data=b"")
 
-        with mock.patch.object(module, "pack_arguments", closes), self.assertRaises(ClusterClosedError):
+        with mock.patch.object(module, "pack_job", closes), self.assertRaises(ClusterClosedError):
             cluster.submit(1)
         self.assertEqual(([], 0), (self.session.submitted, cluster.status().jobs_pending))
 

@@ -76,6 +76,14 @@ class Collecting(TestCase):
         with self.assertRaisesRegex(ShippingError, "'Shape' means two things"):
             collected(type("Shape", (), {}), base=base)
 
+    def test_instead_of_what_the_base_has(self) -> None:
+        """A name that overrides is collected anew; all others stay the base's."""
+        base = collected(area, Shape)
+        Other = type("Shape", (), {"__module__": __name__})
+        later = collected(Other, base=base, explicit={"Shape": Other}, overriding=frozenset({"Shape"}))
+        self.assertEqual(["Shape"], names(later))
+        self.assertEqual(([], 0), (names(collected(Shape, base=base)), later.initial))
+
     def test_by_value(self) -> None:
         """A class made at run time is packed, where it was given by name."""
         Made = type("Made", (), {"__module__": __name__})

@@ -11,8 +11,9 @@ import sys
 import tempfile
 import threading
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
+from dispytw.client import depends as module
 from dispytw.client.depends import BUNDLE_PATH, Shipment, names_of, pack_computation
 from dispytw.errors import ShippingError
 from dispytw.wire.bundle import Bundle, Constant, Entry, Import, Source, decode
@@ -105,6 +106,13 @@ class Functions(TestCase):
         self.assertEqual(made.files, {computation.bundle.digest: made.bundle})
         self.assertEqual(shipment(name="other", setup_timeout=3.0).computation.setup_timeout, 3.0)
 
+    def test_where_it_runs_and_what_stays(self) -> None:
+        """dest_path names a directory; only cleanup=False leaves anything."""
+        for cleanup, keeps in ((True, False), (None, False), (setup, False), (False, True)):
+            made = shipment(cleanup=cleanup, dest_path="/a/b/").computation
+            self.assertEqual(("a/b", keeps), (made.dest_path, made.keeps))
+        self.assertEqual("", shipment().computation.dest_path)
+
     def test_nothing_in_depends(self) -> None:
         """None and an empty list are fine; True and False for cleanup pack nothing."""
         for depends in (None, [], ()):
@@ -156,18 +164,31 @@ class Refused(TestCase):
         """Each parameter's wrong types are named."""
         self.refused(TypeError, "42 (int)", computation=42)
         self.refused(TypeError, "Shape", computation=Shape)
-        self.refused(TypeError, "functools.partial", computation=functools.partial(there))
+        self.refused(TypeError, "functools.partial", computation=functools.partial(Shape))
         self.refused(TypeError, "setup must be", "'text' (str)", setup="text")
         self.refused(TypeError, "cleanup must be", "3 (int)", cleanup=3)
         self.refused(TypeError, "depends[1] is 42 (int)", depends=[helper, 42])
         self.refused(TypeError, "depends[0] is None", depends=[None])
         self.refused(TypeError, "depends[0] has no name", depends=[lambda: 1])
 
-    def test_bound_methods(self) -> None:
-        """Not possible yet, and said so by name."""
-        for option in ("computation", "setup", "cleanup"):
-            self.refused(NotImplementedError, "Refused.test_bound_methods", **{option: self.test_bound_methods})
-        self.refused(TypeError, "depends[0]", depends=[self.test_bound_methods])
+    def test_methods_in_depends(self) -> None:
+        """A method has no name of its own that a computation could use."""
+        self.refused(TypeError, "depends[0]", "an instance of a class", depends=[self.test_methods_in_depends])
+
+    def test_init_depends_with_parameters(self) -> None:
+        """It is called without any, so that is said at once."""
+
+        def init_depends(path: str) -> None:
+            pass
+
+        self.refused(TypeError, "depends[1]", "init_depends is called without arguments", "'path'", depends=[helper, init_depends])
+
+    def test_too_many_files(self) -> None:
+        """More than a single message can name is refused with advice."""
+        with tempfile.TemporaryDirectory() as directory, mock.patch.object(module, "MOST_DESCRIBED", 200):
+            for name in ("a", "b", "c"):
+                open(os.path.join(directory, name), "w").close()
+            self.refused(ShippingError, "too many files", "archive", depends=[directory])
 
     def test_large_constants(self) -> None:
         """More than 64 KiB of constants is refused with the largest one's name and with advice."""
@@ -284,12 +305,23 @@ class Depends(InDirectory):
         self.assertEqual([file.digest for file in files], [hashlib.sha256(b"2").digest()])
 
     def test_missing_file(self) -> None:
-        """A file that is not there, and a directory, are named."""
+        """A file that is not there, and what is no file, are named."""
         with self.assertRaisesRegex(FileNotFoundError, r"depends\[1\].*'no-such-file'"):
             shipment(depends=[helper, "no-such-file"])
-        os.mkdir("directory")
-        with self.assertRaisesRegex(NotImplementedError, r"depends\[0\].*'directory' is a directory"):
-            shipment(depends=["directory"])
+        os.mkfifo("pipe")
+        with self.assertRaisesRegex(OSError, r"depends\[0\].*'pipe' is no ordinary file"):
+            shipment(depends=["pipe"])
+
+    def test_directories(self) -> None:
+        """All that is in them goes along, below their place under the current directory, or below their own name."""
+        for path in ("sub/tree/one", "sub/tree/deep/two", "sub/tree/__pycache__/by-product", "sub/other"):
+            self.write(path, path.encode())
+        self.assertEqual(["sub/tree/one", "sub/tree/deep/two"], names_of(shipment(depends=["sub/tree"]).computation.files))
+        self.assertEqual(["sub/other", "sub/tree/one", "sub/tree/deep/two"], names_of(shipment(depends=[os.curdir]).computation.files))
+        there = os.path.abspath("sub/tree")
+        os.makedirs("elsewhere")
+        os.chdir("elsewhere")
+        self.assertEqual(["tree/one", "tree/deep/two"], names_of(shipment(depends=[there]).computation.files))
 
     def test_modules(self) -> None:
         """A module travels with its place in its package; a package with all that is in it."""
@@ -327,6 +359,59 @@ class Depends(InDirectory):
         self.assertEqual(packed.setup.name, "setup")
         self.assertEqual(open_value(packed.setup.arguments), ((), {"value": 7}))
         self.assertIn("Shape", entries(helper, setup=functools.partial(setup, Shape())))
+
+    def test_partial_of_the_list(self) -> None:
+        """It stands for its function."""
+        self.assertIn("helper", entries(lambda: 1, depends=[functools.partial(helper, 1)]))
+
+    def test_init_depends_comes_first(self) -> None:
+        """It is called before any module of the user's is imported, and before all definitions that it does not use."""
+        files = {
+            "looks.py": """
+                import os
+                FOUND = os.environ["MADE_BY_INIT"]
+            """,
+            "program.py": """
+                import os
+                os.environ["MADE_BY_INIT"] = "here"
+                import looks
+
+                VALUE = "by init"
+                def used():
+                    return VALUE
+                def init_depends():
+                    global calls
+                    os.environ["MADE_BY_INIT"] = used()
+                    calls = globals().get("calls", 0) + 1
+                    assert "there" not in globals() and "Early" not in globals()
+                class Early:
+                    seen = os.environ["MADE_BY_INIT"]
+                def setup():
+                    assert calls == 1
+                    return 0
+                def there():
+                    return looks.FOUND, Early.seen, calls
+
+                if __name__ == "__main__":
+                    from tests.client.elsewhere import call_there
+                    for depends in ([Early, init_depends], [init_depends, Early]):
+                        assert call_there(there, (), depends=depends, setup=setup) == [("by init", "by init", 1)]
+            """,
+        }
+        run_program(files)
+
+    def test_init_depends_is_called_only_where_it_is_named(self) -> None:
+        """A function of that name which merely lies about is one like others."""
+        program = """
+            def init_depends():
+                raise AssertionError
+            def there():
+                return init_depends.__name__
+            if __name__ == "__main__":
+                from tests.client.elsewhere import call_there
+                assert call_there(there, ()) == ["init_depends"]
+        """
+        run_program({"program.py": program})
 
 
 class Programs(InDirectory):

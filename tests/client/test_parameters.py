@@ -18,12 +18,7 @@ def function(*args: Any) -> int:
 
 
 class ParametersTestCase(TestCase):
-    """Everything counts as built."""
-
-    def setUp(self) -> None:
-        patch = mock.patch.object(module, "UNBUILT", ())
-        patch.start()
-        self.addCleanup(patch.stop)
+    """Takes one parameter."""
 
     def one(self, name: str, **given: Any) -> Any:
         return getattr(checked(given), name)
@@ -174,16 +169,3 @@ class Unused(ParametersTestCase):
         self.assertEqual([], warned)
         checked({"ipv4_udp_multicast": True}, warn=warned.append)
         self.assertEqual([MULTICAST], warned)
-
-
-class Unbuilt(TestCase):
-    """What is not built yet."""
-
-    def test_unbuilt(self) -> None:
-        """Is an error, once it is given, after its type has been looked at."""
-        with mock.patch.object(module, "UNBUILT", ("ping_interval", "ip_addr")):
-            for given in ({"ping_interval": 5}, {"host": "node7"}):
-                with self.assertRaisesRegex(NotImplementedError, "^JobCluster: (ping_interval|ip_addr) is not built yet"):
-                    checked(given)
-            self.assertRaises(TypeError, checked, {"ping_interval": "5"})
-            checked({"ping_interval": None, "ip_addr": None})

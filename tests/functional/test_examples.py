@@ -9,6 +9,7 @@ from tests.functional.daemons import SOURCE_ROOT, Daemons
 
 #: What a program's output must contain, by its name without ``.py``.
 SAYS: dict[str, list[str]] = {
+    "files": ["hello, Ada, 6, sent later, what Ada needs", "hello, Grace, 6, sent later, what Grace needs"],
     "options": ["download 1 is there after 3 attempts", "timed out after 0.5 s", "the urgent one has ended"],
     "choose_nodes": [" CPUs, ", "the values are [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]"],
     "job_scheduler": [" is ready, with ", "168 primes below 1000, says 127.0.0.1", "10 jobs were placed by this program"],

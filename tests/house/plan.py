@@ -14,7 +14,7 @@ LAYER_NAMES = ("mind", "hands", "mouth", "door")
 LAYERS: dict[str, dict[str, int]] = {
     "scheduler": {
         **dict.fromkeys(("attendance", "entries", "ledger", "orders", "placement", "policy"), MIND),
-        **dict.fromkeys(("dispatcher", "earshot", "journal"), HANDS),
+        **dict.fromkeys(("dispatcher", "earshot", "journal", "outfitting"), HANDS),
         "connections": MOUTH,
         "tap": DOOR,
     },
@@ -22,7 +22,7 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(("bench", "orders", "remarks", "tenancy"), MIND),
         **dict.fromkeys(("adoption", "availability", "herald", "keeper", "spokesman", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
-        **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
+        **dict.fromkeys(("neighbours", "placing", "store", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
@@ -36,7 +36,8 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
-        **dict.fromkeys(("cluster", "live", "recovery", "sharedcluster"), MOUTH),
+        **dict.fromkeys(("callables", "jobpacking", "luggage", "sending"), HANDS),
+        **dict.fromkeys(("cluster", "clusterfiles", "live", "recovery", "sharedcluster"), MOUTH),
     },
     "discovery": {"beacon": MIND, "interfaces": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
@@ -53,6 +54,7 @@ DOORS_BETWEEN_ROOMS = {
     "client.fetching": {"scheduler.connections"},
     "client.listening": {"scheduler.dispatcher"},
     "client.nodedesk": {"scheduler.dispatcher", "scheduler.ledger", "scheduler.orders"},
+    "client.sending": {"scheduler.ledger", "scheduler.outfitting"},
     "client.session": {
         "scheduler.connections",
         "scheduler.dispatcher",

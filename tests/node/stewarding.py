@@ -128,13 +128,19 @@ class Launcher:
 class Files:
     """A workspace that only writes down what it is asked.
 
+    :ivar held: computations that are here.
+    :ivar held_files: later files, each time with whom they are for.
+    :ivar owners: attempts with files of their own.
     :ivar lacking: files that are not here.
     :ivar obstacle: what work on the disk raises, if anything.
     """
 
     bundle_path = "/store/bundle"
     work_dir = "/work/x"
-    asked: list[tuple[str, bytes]] = attrs.field(factory=list)
+    asked: list[tuple[str, Any]] = attrs.field(factory=list)
+    held: dict[bytes, Computation] = attrs.field(factory=dict)
+    held_files: list[tuple[bytes, list[str], Attempt | None]] = attrs.field(factory=list)
+    owners: set[Attempt] = attrs.field(factory=set)
     lacking: list[File] = attrs.field(factory=list)
     bodies_removed: list[Attempt] = attrs.field(factory=list)
     obstacle: Exception | None = None
@@ -146,14 +152,36 @@ class Files:
         self._work("lay out", computation.uid)
         return self
 
-    def remove(self, computation: bytes) -> None:
-        self._work("remove", computation)
+    def hold(self, computation: Computation) -> None:
+        self.held[computation.uid] = computation
+
+    def release(self, computation: bytes, returns: bool = False) -> Any:
+        self.held.pop(computation, None)
+        return ("returns" if returns else "remove", computation)
+
+    def remove(self, waste: Any) -> None:
+        self._work(*waste)
+
+    def hold_files(self, computation: bytes, files: Iterable[File], attempt: Attempt | None = None) -> None:
+        self.held_files.append((computation, [file.path for file in files], attempt))
+
+    def lay_out_later(self, computation: bytes, files: Iterable[File], attempt: Attempt | None = None) -> None:
+        self._work("lay out later", attempt or computation)
+
+    def laid_out_for(self, computation: bytes, attempt: Attempt) -> Any:
+        return ("not needed by", attempt)
+
+    def own_files(self, attempt: Attempt) -> Any:
+        return ("remove own", attempt)
+
+    def with_own_files(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        return [attempt for attempt in attempts if attempt in self.owners]
 
     def remove_bodies(self, attempts: Iterable[Attempt]) -> None:
         self.bodies_removed += attempts
 
-    def _work(self, what: str, computation: bytes) -> None:
-        self.asked.append((what, computation))
+    def _work(self, what: str, whom: Any) -> None:
+        self.asked.append((what, whom))
         if self.obstacle is not None:
             raise self.obstacle
 

@@ -155,7 +155,7 @@ class Computations(BenchCase):
         """Its files go, its client is told, and the computation may come again."""
         generation = self.prepare()
         died = TellFailed(ALICE, X.uid, generation, "its supervisor ended: killed")
-        self.assertEqual([Remove(X.uid), died], self.bench.supervisor_ended(X.uid, "killed"))
+        self.assertEqual([Remove(X.uid, returns=True), died], self.bench.supervisor_ended(X.uid, "killed"))
         self.assertEqual([], self.bench.supervisor_ended(X.uid, "killed"))
         self.assert_launch(X, ALICE, self.bench.opened(ALICE, X, True))
 

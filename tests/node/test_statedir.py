@@ -72,11 +72,11 @@ class Opening(StateDirCase):
         """Parents are made too; it is nobody else's to read, and holds the four places."""
         self.path = self.root / "a" / "b"
         state = self.open()
-        for place in (self.path, *(self.path / name for name in ("run", "store", "work", "inbox"))):
+        for place in (self.path, *(self.path / name for name in ("run", "store", "work", "dest", "kept", "inbox"))):
             self.assertEqual(0o700, stat.S_IMODE(place.stat().st_mode))
         self.assertEqual(
-            [str(self.path / name) for name in ("run", "store", "work", "inbox")],
-            [state.run, state.store, state.work, state.inbox],
+            [str(self.path / name) for name in ("run", "store", "work", "dest", "kept", "inbox")],
+            [state.run, state.store, state.work, state.dest, state.kept, state.inbox],
         )
         self.assertEqual(16, len(state.uid))
 

@@ -210,7 +210,7 @@ class SlowDisk(StewardCase):
         self.assertEqual(1, len(self.waiting))
         self.work()
         self.work()
-        self.assertEqual([("lay out", X.uid), ("remove", X.uid), ("lay out", X.uid)], self.files.asked)
+        self.assertEqual([("lay out", X.uid), ("returns", X.uid), ("lay out", X.uid)], self.files.asked)
         self.assertEqual(["launch", "launch"], [asked[0] for asked in self.launcher.asked])
 
     def test_the_end_waits_for_it(self) -> None:

@@ -81,19 +81,20 @@ class Store(WorkspaceCase):
         self.assertEqual([], self.workspace.missing([a, b, again]))
 
     def test_it_outlives_the_daemon(self) -> None:
-        """Files stay by their digests; what had not come whole, what lay in the inbox and what computations left is removed."""
-        self.keep(b"1")
+        """What was left on purpose stays; what had not come whole, what lay in the inbox and what nobody holds is removed."""
+        self.keep(b"1", b"2", b"3")
+        (Path(self.state.kept) / hashlib.sha256(b"2").hexdigest()).write_bytes(b"2")
         self.lay_out()
         (Path(self.state.work) / "stray").write_text("")
         (Path(self.state.work) / "link").symlink_to(self.state.store)
         (Path(self.state.store) / ("0" * 64 + "ab.part")).write_text("half")
         (Path(self.state.inbox) / "00").write_text("arguments")
         again = Workspace(self.state)
+        again.hold(computation(file("a", b"3")))
         again.tidy()
-        self.assertEqual([], again.missing([file("a", b"1")]))
-        self.assertEqual([hashlib.sha256(b"1").hexdigest()], os.listdir(self.state.store))
+        self.assertEqual([file("a", b"1")], again.missing([file("a", b"1"), file("b", b"2"), file("c", b"3")]))
+        self.assertEqual([hashlib.sha256(b"3").hexdigest()], os.listdir(self.state.store))
         self.assertEqual([], os.listdir(self.state.work) + os.listdir(self.state.inbox))
-
 
     def test_what_is_still_owned(self) -> None:
         """Stays: directories of computations that go on, arguments of their jobs, outcomes that are owed, and what supervisors left."""
@@ -101,11 +102,16 @@ class Store(WorkspaceCase):
         body = f"{attempt.job.hex()}-2"
         for name in (f"{body}.result", f"{body}.stdout", f"{body}0.result", "a.owed", "a.papers", "b.papers", ".capture-1"):
             (Path(self.state.spool) / name).write_text("")
+        for owner in (attempt, Attempt(attempt.job, 3)):
+            os.makedirs(os.path.join(self.state.spool, f"{owner.job.hex()}-{owner.number}.files", "deep"))
         for name in ("mine", "other"):
             (Path(self.state.inbox) / name).write_text("")
         self.lay_out()
         (Path(self.state.work) / "stray").mkdir()
-        self.workspace.tidy([UID], [os.path.join(self.state.inbox, "mine")], [attempt], ["a"])
+        other = Attempt(attempt.job, 3)
+        self.workspace.tidy([UID], [os.path.join(self.state.inbox, "mine")], [attempt, other], ["a"], [attempt])
+        self.assertEqual([attempt], self.workspace.with_own_files([attempt, other]))
+        self.workspace.remove(self.workspace.own_files(attempt))
         self.assertEqual([f"{body}.result", f"{body}.stdout", "a.owed", "a.papers"], sorted(os.listdir(self.state.spool)))
         self.assertEqual(["mine"], os.listdir(self.state.inbox))
         self.assertEqual([UID.hex()], os.listdir(self.state.work))
@@ -148,9 +154,9 @@ class LayingOut(WorkspaceCase):
         for path in ("../a", "/etc/a", "a/../../a", "", "a//b"):
             with self.assertRaises(UnsafePathError):
                 self.lay_out(file(path, b"1"))
-            self.workspace.remove(UID)
+            self.workspace.remove(self.workspace.release(UID))
         self.assertEqual(
-            {"run", "spool", "store", "work", "inbox", "uid", "incarnation", "lock"}, set(os.listdir(self.state.path))
+            {"run", "spool", "store", "work", "dest", "kept", "inbox", "uid", "incarnation", "lock"}, set(os.listdir(self.state.path))
         )
         self.assertEqual(["state"], os.listdir(self.root))
 
@@ -167,9 +173,9 @@ class Removing(WorkspaceCase):
         """And the next one can be laid out; what is not there needs no removing."""
         self.keep(b"1")
         (self.lay_out(file("a/b", b"1")) / "result").write_text("left by a job")
-        self.workspace.remove(UID)
+        self.workspace.remove(self.workspace.release(UID))
         self.assertEqual([], os.listdir(self.state.work))
-        self.workspace.remove(UID)
+        self.workspace.remove(self.workspace.release(UID))
         self.lay_out()
 
     def test_odd_modes(self) -> None:
@@ -183,7 +189,7 @@ class Removing(WorkspaceCase):
             (work / name / "deep").chmod(mode)
             (work / name).chmod(mode)
         work.chmod(0)
-        self.workspace.remove(UID)
+        self.workspace.remove(self.workspace.release(UID))
         self.assertEqual([], os.listdir(self.state.work))
 
     def test_symlinks_are_not_followed(self) -> None:
@@ -196,14 +202,129 @@ class Removing(WorkspaceCase):
             place.chmod(0o755)
         work = self.lay_out()
         (work / "link").symlink_to(elsewhere)
-        self.workspace.remove(UID)
+        self.workspace.remove(self.workspace.release(UID))
         work.symlink_to(elsewhere)
-        self.workspace.remove(UID)
+        self.workspace.remove(self.workspace.release(UID))
         work.symlink_to(self.root / "nowhere")
-        self.workspace.remove(UID)
+        self.workspace.remove(self.workspace.release(UID))
         self.assertEqual([], os.listdir(self.state.work))
         self.assertEqual("kept", (elsewhere / "precious").read_text())
         self.assertEqual([0o755, 0o755], [stat.S_IMODE(p.stat().st_mode) for p in (elsewhere, elsewhere / "directory")])
+
+
+class Named(WorkspaceCase):
+    """Directories that are shared by name, and what is left on purpose."""
+
+    def opened(self, uid: int, *files: File, dest_path: str = "", keeps: bool = False) -> bytes:
+        """A computation that is here, with its files laid out."""
+        made = Computation(bytes([uid]) * 16, "compute", BUNDLE, files, dest_path=dest_path, keeps=keeps)
+        self.keep(*(b"%d" % size for size in range(3)))
+        self.workspace.hold(made)
+        self.work = Path(self.workspace.lay_out(made).work_dir)
+        return made.uid
+
+    def close(self, uid: bytes) -> None:
+        """It is closed."""
+        self.workspace.remove(self.workspace.release(uid))
+
+    def contents(self) -> list[str]:
+        """Of the store, and what is kept."""
+        return sorted(os.listdir(self.state.store) + os.listdir(self.state.kept))
+
+    def test_close_leaves_nothing(self) -> None:
+        """Neither directory nor content, with a name of its own or without."""
+        for dest_path in ("", "a/b"):
+            uid = self.opened(1, file("a", b"0"), file("b", b"1"), file("c", b"2"), dest_path=dest_path)
+            self.keep(b"code")
+            (self.work / "result").write_text("left by a job")
+            self.close(uid)
+            self.assertEqual([], self.contents() + os.listdir(self.state.work) + os.listdir(self.state.dest))
+
+    def test_left_on_purpose(self) -> None:
+        """Directory and contents stay, over restarts too, until one is closed that does not keep them."""
+        self.close(self.opened(1, file("a", b"0"), dest_path="a/b", keeps=True))
+        (self.work / "result").write_text("left by a job")
+        again = Workspace(self.state)
+        again.tidy()
+        self.assertEqual([], again.missing([file("x", b"0")]))
+        self.assertEqual(["a", "result"], sorted(os.listdir(self.work)))
+        first = self.work
+        self.workspace = again
+        uid = self.opened(2, file("a", b"0"), dest_path="a/b")
+        self.assertEqual((first, "left by a job"), (self.work, (self.work / "result").read_text()))
+        self.close(uid)
+        self.assertFalse(first.exists())
+        self.workspace.tidy()
+        self.assertEqual([], self.contents())
+
+    def test_left_without_a_name(self) -> None:
+        """It stays where nobody looks for it but its user."""
+        self.close(self.opened(1, file("a", b"0"), keeps=True))
+        again = Workspace(self.state)
+        again.tidy()
+        self.assertEqual(b"0", (self.work / "a").read_bytes())
+
+    def test_several_at_once(self) -> None:
+        """The last one to be closed decides."""
+        for last_keeps in (True, False):
+            first = self.opened(1, file("a", b"0"), dest_path="d", keeps=not last_keeps)
+            last = self.opened(2, file("b", b"1"), dest_path="d", keeps=last_keeps)
+            self.close(first)
+            self.assertEqual(["a", "b"], sorted(os.listdir(self.work)))
+            self.close(last)
+            self.assertEqual(last_keeps, self.work.exists())
+
+    def test_names_do_not_lie_in_each_other(self) -> None:
+        """The end of one whose name is the beginning of another's takes nothing from that."""
+        inner = self.opened(1, file("b", b"0"), dest_path="a/b")
+        place = self.work
+        self.close(self.opened(2, dest_path="a"))
+        self.assertEqual(["b"], os.listdir(place))
+        self.close(inner)
+        self.assertEqual([], os.listdir(self.state.dest))
+
+    def test_a_file_that_is_open(self) -> None:
+        """Stays what it was for who has it open; the place holds the new one, whole."""
+        self.opened(1, file("a", b"0"), dest_path="d")
+        with open(self.work / "a") as old:
+            self.opened(2, file("a", b"1"), dest_path="d")
+            self.assertEqual(("0", "1"), (old.read(), (self.work / "a").read_text()))
+
+    def test_one_that_returns(self) -> None:
+        """Its supervisor died: its files need not travel anew."""
+        uid = self.opened(1, file("a", b"0"))
+        self.workspace.remove(self.workspace.release(uid, returns=True))
+        self.assertFalse(self.work.exists())
+        self.assertEqual([], self.workspace.missing([file("a", b"0")]))
+        self.close(uid)
+        self.assertEqual([file("a", b"0")], self.workspace.missing([file("a", b"0")]))
+
+    def test_files_that_come_later(self) -> None:
+        """For the computation they go to its directory and stay as long as it; for an attempt to one of its own."""
+        uid, attempt = self.opened(1), Attempt(b"j" * 16, 2)
+        self.workspace.hold_files(uid, [file("later/a", b"0")])
+        self.workspace.lay_out_later(uid, [file("later/a", b"0")])
+        self.assertEqual(b"0", (self.work / "later/a").read_bytes())
+        self.workspace.hold_files(uid, [file("a", b"1")], attempt)
+        self.workspace.lay_out_later(uid, [file("a", b"1")], attempt)
+        self.workspace.remove(self.workspace.laid_out_for(uid, attempt))
+        own = Path(self.state.spool) / f"{attempt.job.hex()}-2.files"
+        self.assertEqual((b"1", ["later"]), ((own / "a").read_bytes(), os.listdir(self.work)))
+        self.workspace.remove(self.workspace.own_files(attempt))
+        self.assertEqual([], os.listdir(self.state.spool))
+        self.close(uid)
+        self.assertEqual([hashlib.sha256(b"2").hexdigest()], self.contents())
+        with self.assertRaisesRegex(FileNotFoundError, "just been closed"):
+            self.workspace.lay_out_later(uid, [file("a", b"1")])
+
+    def test_a_link_in_the_way(self) -> None:
+        """That a job has made: nothing is written through it."""
+        uid = self.opened(1, file("a", b"0"))
+        (self.work / "out").symlink_to(self.root)
+        for path in ("out/x", "out"):
+            with self.assertRaises(UnsafePathError):
+                self.workspace.lay_out_later(uid, [file(path, b"0")])
+        self.assertEqual((["state"], []), (os.listdir(self.root), os.listdir(self.state.inbox)))
 
 
 class Sinks(WorkspaceCase):
@@ -254,6 +375,7 @@ class Sinks(WorkspaceCase):
     def test_the_same_content_twice_at_once(self) -> None:
         """Two clients' links, or two files: both arrive, and the store has it once."""
         digest = hashlib.sha256(b"ab").digest()
+        self.workspace.hold(computation(file("a", b"ab")))
         first, second = self.sinks.open(STREAM, 2, digest), self.workspace.sinks().open(OTHER_STREAM, 2, digest)
         first.write(b"a")
         second.write(b"ab")
@@ -262,6 +384,18 @@ class Sinks(WorkspaceCase):
         self.assertEqual(Stored(os.path.join(self.state.store, digest.hex()), 2), first.finish(digest))
         self.assertEqual([digest.hex()], self.names("store"))
         self.assertEqual([], self.workspace.missing([file("a", b"ab")]))
+
+    def test_a_content_that_nobody_needs(self) -> None:
+        """Any more, when it has come: it leaves nothing."""
+        digest = hashlib.sha256(b"ab").digest()
+        self.workspace.hold(computation(file("a", b"ab")))
+        sink = self.sinks.open(STREAM, 2, digest)
+        self.workspace.remove(self.workspace.release(UID))
+        sink.write(b"ab")
+        with self.assertRaisesRegex(StreamError, "nobody here needs it"):
+            sink.finish(digest)
+        sink.discard()
+        self.assertEqual([], self.names("store"))
 
     def test_a_stream_id_that_is_in_use(self) -> None:
         """By another link: it cannot write into what comes in there."""
@@ -350,6 +484,7 @@ class ThroughStreams(WorkspaceCase):
 
     def test_a_link_that_is_cut(self) -> None:
         """Leaves neither half a file nor one that nobody took; a computation's file stays."""
+        self.workspace.hold(computation(file("a", b"ab")))
         self.streams.opened(STREAM, 4, b"")
         self.streams.received(STREAM, 0, b"ab")
         for stream, kind in ((OTHER_STREAM, b""), (b"v" * 16, hashlib.sha256(b"ab").digest())):

@@ -70,6 +70,9 @@ class FakeLink:
     def send_file(self, digest: bytes, body: Body) -> Deferred[Any]:
         return self._ask("file", digest, body)
 
+    def place_files(self, computation: bytes, files: Sequence[File], attempt: Attempt | None = None) -> Deferred[list[bytes]]:
+        return self._ask("place", computation, list(files), attempt)
+
     def send_body(self, body: Body) -> Deferred[bytes]:
         return self._ask("body", body)
 

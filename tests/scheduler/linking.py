@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,6 +18,8 @@ from dispytw.wire import schedulercommands as tell
 from dispytw.wire.streams import MemorySinks, StreamingLink, Streams
 
 NODE, CLUSTER = b"n" * 16, b"c" * 16
+#: The digest of a file that the node does not take.
+UNWANTED = hashlib.sha256(b"unwanted").digest()
 FACTS = NodeFacts(NODE, 3, "node", 4, "Linux", (3, 12), "1.2", 99, Availability(99.5, 1 << 30, 1 << 40, 100.0))
 ME = Introduction("1.0", "somebody@here (pid 1)", 4.0)
 
@@ -70,6 +73,10 @@ class FakeNode(StreamingLink):
     def open_computation(self, **arguments: Any) -> Any:
         return self._answer("OpenComputation", **arguments)
 
+    @ask.PlaceFiles.responder
+    def place_files(self, **arguments: Any) -> Any:
+        return self._answer("PlaceFiles", **arguments)
+
     @ask.CloseComputation.responder
     def close_computation(self, **arguments: Any) -> Any:
         return self._answer("CloseComputation", **arguments)
@@ -113,7 +120,7 @@ class AnySinks(MemorySinks):
 
     def open(self, stream: bytes, size: int, kind: bytes) -> Any:
         self.kinds.append(kind)
-        if kind == b"!" * 32:
+        if kind == UNWANTED:
             raise StreamError("not wanted")
         return super().open(stream, size, b"")
 

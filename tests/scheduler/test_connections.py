@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from itertools import pairwise
@@ -32,7 +33,7 @@ from dispytw.wire.arguments import MOST_PARTS
 from dispytw.wire.jobframes import Follow, Wrote
 from dispytw.wire.records import BATCH_BYTES, NEVER_STARTED, RUNNING, body_weight, computation_from, outcome_record
 from dispytw.wire.remarkrecords import Announced, answer_record
-from tests.scheduler.linking import CLUSTER, FACTS, NODE, LinkTests, attempt
+from tests.scheduler.linking import CLUSTER, FACTS, NODE, UNWANTED, LinkTests, attempt
 
 
 class Opening(LinkTests):
@@ -173,15 +174,16 @@ class Asking(LinkTests):
 
     def test_streams(self) -> None:
         """A file is announced with its digest, a body without; the body's id is what the node keeps it under."""
-        self.answer(self.link.send_file(b"1" * 32, Inline(b"file")))
+        digest = hashlib.sha256(b"file").digest()
+        self.answer(self.link.send_file(digest, Inline(b"file")))
         stream = self.answer(self.link.send_body(Inline(b"body" * 50_000)))
         sinks: Any = self.node.streams._sinks
-        self.assertEqual([b"1" * 32, b""], sinks.kinds)
+        self.assertEqual([digest, b""], sinks.kinds)
         self.assertEqual(Inline(b"body" * 50_000), self.node.streams.take(stream))
 
     def test_a_stream_that_is_not_taken(self) -> None:
         """Fails as such."""
-        self.assertIn("not wanted", self.failure(self.link.send_file(b"!" * 32, Inline(b"file")), StreamError))
+        self.assertIn("not wanted", self.failure(self.link.send_file(UNWANTED, Inline(b"unwanted")), StreamError))
 
 
 class Running(LinkTests):

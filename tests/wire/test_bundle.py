@@ -28,6 +28,8 @@ BUNDLES = st.builds(
     imports=st.lists(NAMES).map(tuple),
     entries=st.lists(ENTRIES).map(tuple),
     wanted=st.lists(NAMES).map(tuple),
+    initial=st.integers(0, 9),
+    instead=st.none() | st.lists(NAMES).map(tuple),
     computation=ROLES,
     setup=ROLES,
     cleanup=ROLES,
@@ -50,7 +52,7 @@ class Bundles(TestCase):
 
     def test_nonsense(self) -> None:
         """Anything else is refused."""
-        for packed in (b"", b"\xc1", msgpack.packb(3), msgpack.packb([1, 2]), encode(Bundle())[:-1], msgpack.packb([[["?", 1]]] * 8)):
+        for packed in (b"", b"\xc1", msgpack.packb(3), msgpack.packb([1, 2]), encode(Bundle())[:-1], msgpack.packb([[["?", 1]]] * 10)):
             with self.assertRaises(PayloadError):
                 decode(packed)
 

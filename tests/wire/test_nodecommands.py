@@ -33,6 +33,8 @@ class NodeCommands(commands.Laws):
         "VERSION VersionError, WIRE WireError",
         "ListJobs": "computation: Uid -> attempts: Records | WIRE WireError",
         "OpenComputation": "computation: Records -> missing: Records | HELD NodeHeldError, REFUSED RefusedError, WIRE WireError",
+        "PlaceFiles": "computation: Uid, attempt: Records, files: Records -> missing: Records | "
+        "REFUSED RefusedError, STREAM StreamError, UNKNOWN UnknownComputationError, WIRE WireError",
         "Reconcile": "attempts: Records -> attempts: Records, computations: Records | WIRE WireError",
         "TakeOver": "computation: Uid, token: Uid -> known: Whole | REFUSED RefusedError, WIRE WireError",
         "RunJobs": "computation: Uid, generation: Whole, jobs: Records -> refused: Records | UNKNOWN UnknownComputationError, WIRE WireError",

@@ -84,12 +84,14 @@ computations = st.builds(
     token=uids,
     isolation=st.sampled_from(["job", "worker"]),
     max_jobs_per_worker=st.none() | st.integers(1, 10**6),
+    dest_path=st.sampled_from(["", "a", "a/b"]),
+    keeps=st.booleans(),
 )
 
 #: Records that are whole, and the parts of which are spoilt one after another.
 OUTCOME = [FINISHED, b"r", b"o", [STREAM, 5], "text", 1.0, 2, "reason"]
 FILE = ["a/b", DIGEST, 3, 0o644]
-COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5, b"t" * 16, "worker", 7]
+COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5, b"t" * 16, "worker", 7, "a/b", True]
 
 
 class Shelf:
@@ -287,6 +289,8 @@ class Malformed(unittest.TestCase):
             7: (None, b"t" * 15, "t" * 16),
             8: (None, "", "process", b"job", ["job"]),
             9: (0, -1, 1.5, "7"),
+            10: (None, b"a", 7, "/a", "../a", "a/../b", "a//b", ".", "a\0b"),
+            11: (None, 1, "True"),
         }  # fmt: skip
         self.each_spoilt(computation_from, COMPUTATION, spoilt)
 
