@@ -63,14 +63,14 @@ class JobCluster(ClusterFiles, LiveOutput):
         to in the program's own files comes along by itself. A function named ``init_depends`` is called on each node before anything else.
     :param callback: called with each job that has ended or has a provisional result, one after another, on a thread of its own;
         ``job_status`` is the same.
-    :param ip_addr: host name or address to use here, or a list of them; ``host`` is the same.
     :param ext_ip_addr: accepted, as are ``ext_host``, ``port``, ``poll_interval`` and ``ipv4_udp_multicast``, without effect.
     :param cluster_status: called as ``cluster_status(status, node, job)`` with each change of a job (Created, Running, and its end), or of
         a node (`DispyNode.Initialized`, ``Closed``, ``AvailInfo``; job is None), on the same thread, in order.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
-    :param ip_addr: addresses or host names of this machine, on whose networks nodes are looked for; all by default.
+    :param ip_addr: addresses or host names of this machine, on whose networks nodes are looked for, all by default;
+        ``host`` is the same.
     :param ping_interval: 1 to 1000 seconds between two looks for nodes; by default it is looked until there is one.
     :param loglevel: level of the ``dispytw`` logger.
     :param setup: a function, method or functools.partial that runs once on each node before any job; 0 means success.
@@ -93,7 +93,6 @@ class JobCluster(ClusterFiles, LiveOutput):
     :param stream: called with a job, text that it has just written, and whether to its stderr, while it runs; on the thread of callback.
     :raises TypeError: when a parameter has the wrong type, or came by both its names; it is named.
     :raises ValueError: when one has a value that makes no sense; it is named.
-    :raises NotImplementedError: for a parameter of dispy's manual that is not built yet; it is named.
     :raises CertificateError: when a certificate or key cannot be used; the file is named.
     :raises ShippingError: when the computation cannot be sent to nodes.
     :raises RecoverFileError: when the recover file cannot be made.

@@ -7,6 +7,7 @@ both words go out in one write.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -81,10 +82,15 @@ def _say(slot: KeptSlot, said: bytes) -> None:
 
 
 def taken(capture: Capture, path: str) -> Body:
-    """What was captured; where it cannot be stored, as the disk is full, the job has not ended before it can."""
+    """What was captured; where it cannot be stored, as the disk is full, the job has not ended before it can.
+
+    :raises OSError: when the capture itself is gone: the job has closed it.
+    """
     while True:
         try:
             return capture.take(path)
         except OSError as error:
+            if error.errno == errno.EBADF:
+                raise
             dispynode_logger.warning("the output of a job cannot be stored: %s", error)
             time.sleep(AGAIN)

@@ -12,6 +12,7 @@ from twisted.internet.error import ConnectionLost
 from dispytw.errors import NodeHeldError, RefusedError, StreamError
 from dispytw.node.bench import HOLD
 from dispytw.node.keeper import Keeper
+from dispytw.node.neighbours import delete_bodies
 from dispytw.node.steward import Steward
 from dispytw.node.telling import SHOWN_AFTER
 from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, TERMINATED, Attempt, Inline, Outcome, Stored
@@ -412,7 +413,7 @@ class Arguments(StewardCase):
     def test_of_one_whose_file_is_gone(self) -> None:
         """Is no error."""
         self.hand_over(self.prepare(), ONE, name="args")
-        self.steward._delete([self.stored("args")])
+        delete_bodies([self.stored("args")])
         self.end(ONE)
         self.assertEqual([], self.there())
 
