@@ -248,7 +248,5 @@ cluster = dispy.JobCluster(compute, nodes=['ec2-x-x-x-x.y.amazonaws.com'],
 #: Examples that need what is not built yet, with what that is. Whoever builds it takes its line away.
 STILL_TO_COME = {
     "PROVISIONAL": "dispy_provisional_result",
-    "FILTER": "avail_info of a node",
     "SEND_FILE": "dispy_send_file",
-    "CLOUD_BY_SSH": "ip_addr",
 }

@@ -53,10 +53,14 @@ class Examples(ManualTestCase):
             self.run_example(example, node.address)
 
     def test_cloud(self) -> None:
-        """A node by its name; and with an address of ours that it does not need."""
+        """A node by its name; with an address of ours that it does not need; and with the one through which it is reached."""
         node = self.daemons.node("--cpus", "2")
-        for example in (manual.CLOUD, manual.CLOUD_BEHIND_A_ROUTER):
+        for example in (manual.CLOUD, manual.CLOUD_BEHIND_A_ROUTER, manual.CLOUD_BY_SSH):
             self.run_example(example, node.address)
+
+    def test_filter(self) -> None:
+        """A NodeAllocate that looks at what a node has to offer."""
+        self.run_example(manual.FILTER, self.daemons.node("--cpus", "2").address)
 
 
 def _once_built(name: str) -> Callable[[Any], Any]:
@@ -68,11 +72,6 @@ def _once_built(name: str) -> Callable[[Any], Any]:
 class StillToCome(ManualTestCase):
     """Those that need the rest of dispy's words, in the order in which the manual has them."""
 
-    @_once_built("FILTER")
-    def test_filter(self) -> None:
-        """A NodeAllocate that looks at what a node has to offer."""
-        self.run_example(manual.FILTER, self.daemons.node("--cpus", "2").address)
-
     @_once_built("PROVISIONAL")
     def test_provisional_results(self) -> None:
         """Jobs say what they have found so far, until it is good enough, and all are cancelled."""
@@ -82,11 +81,6 @@ class StillToCome(ManualTestCase):
     def test_sending_files(self) -> None:
         """A file that a job has made is where the program runs."""
         self.run_example(manual.SEND_FILE, self.daemons.node("--cpus", "1").address)
-
-    @_once_built("CLOUD_BY_SSH")
-    def test_cloud_by_ssh(self) -> None:
-        """With an address of our own."""
-        self.run_example(manual.CLOUD_BY_SSH, self.daemons.node("--cpus", "1").address)
 
 
 class Changes(unittest.TestCase):
