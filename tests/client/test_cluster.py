@@ -93,11 +93,13 @@ class Parameters(ClusterTestCase):
             self.cluster("no-such-program")
 
     def test_names_of_dispy_4_15(self) -> None:
-        """By its other name a parameter does the same: the callback is called, the port is where nodes are dialled."""
+        """By its other name a parameter does the same: the callback is called, nodes are dialled at the port, and looked for at the host."""
         heard: list[DispyJob] = []
         self.session.end(self.cluster(job_status=heard.append, dispy_port=9700).submit(1))
         self.assertEqual(1, len(heard))
         self.assertEqual("node7:9701", str(self.session.opened[0][0][3][0].address))
+        self.cluster(nodes="*", host="127.0.0.1")
+        self.assertEqual(("127.0.0.1",), self.engine.finder.searches[-1][2])
 
     def test_without_effect(self) -> None:
         """What has no effect here is accepted; multicast, with a warning."""

@@ -118,6 +118,19 @@ class Nodes(Desk):
         self.assertGreater(self.nodes[1].bench._opened[self.uid].generation, before)
         self.assertEqual(["ready", "closed", "ready"], [what for what, uid, *_ in self.cluster.heard if uid == self.nodes[1].uid])
 
+    def test_set_up_anew_at_once(self) -> None:
+        """What runs there is cancelled, and what waits for it; what comes then runs when it is set up again."""
+        jobs = [self.cluster.submit(60.0, node=self.nodes[1]) for _ in range(3)]
+        self.house.advance(0.5)
+        before = self.nodes[1].bench._opened[self.uid].generation
+        self.session.resetup_node(self.uid, self.nodes[1].uid, True)
+        self.house.advance(1.0)
+        self.assertEqual([CANCELLED] * 3, [job.status for job in jobs])
+        later = self.cluster.submit(1.0, node=self.nodes[1])
+        self.house.advance(0.5)
+        self.assertEqual([1], self.where(later))
+        self.assertGreater(self.nodes[1].bench._opened[self.uid].generation, before)
+
     def test_another_try(self) -> None:
         """A node that could not run the computation gets another one; the user is told again if it fails again."""
         self.nodes[1].crash()
@@ -196,6 +209,16 @@ class Limits(Desk):
         self.assertEqual(2, self.session.limit_node(uid, 7))
         self.house.advance(0.5)
         self.assertEqual([0, 0], self.where(*jobs))
+
+    def test_while_jobs_run(self) -> None:
+        """Jobs of which there are more than that go on, and the node counts as healthy: it is not given up."""
+        cluster = self.open(self.nodes[:1], pulse_interval=1.0)
+        jobs = [cluster.submit(60.0) for _ in range(2)]
+        self.house.advance(0.5)
+        self.assertEqual(0, self.session.limit_node(self.nodes[0].uid, 0))
+        self.house.advance(61.0)
+        self.assertEqual([FINISHED] * 2, [job.status for job in jobs])
+        self.assertEqual(["ready", "limited"], [what for what, *_ in cluster.heard if what != "available"])
 
     def test_what_is_possible(self) -> None:
         """At most what there is; negative leaves as many free, if there are as many; an unknown node has none."""

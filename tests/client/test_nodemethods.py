@@ -14,6 +14,7 @@ from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address, DispyNode, NodeAllocate
 from dispytw.errors import AmbiguousNodeError, ClusterClosedError, ReactorThreadError, UnknownNodeError
 from dispytw.values import NodeFacts
+from dispytw.wire.payload import open_arguments
 from tests.client.clustering import ClusterTestCase
 
 SEVEN, EIGHT, NINE = b"7" * 16, b"8" * 16, b"9" * 16
@@ -51,6 +52,16 @@ class Submitting(NodeCase):
             self.assertIsInstance(job, DispyJob)
         self.made.submit(3)
         self.assertEqual([*[SEVEN] * 5, None], self.session.pinned)
+
+    def test_arguments(self) -> None:
+        """What follows the node, or the id, is the computation's."""
+        for submit, first in (
+            (self.made.submit_node, ("n7",)),
+            (self.made.submit_job_id, ("first",)),
+            (self.made.submit_job_id_node, ("second", "n7")),
+        ):
+            submit(*first, 3, plus=1)
+            self.assertEqual(((3,), {"plus": 1}), open_arguments(self.session.submitted[-1][2].data))
 
     def test_ids(self) -> None:
         """From the start: written down before the job can leave. Anything but None is one, 0 too."""

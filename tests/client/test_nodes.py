@@ -163,6 +163,7 @@ class Entries(unittest.TestCase):
         first.depends.append("y.py")
         NodeAllocate("b").depends.append("z.py")
         self.assertEqual((["x.py"], ["x.py"], []), (given, second.depends, NodeAllocate("c").depends))
+
     def test_parts_of_addresses(self) -> None:
         """A star within an address, with or without a port."""
         self.assertEqual([("192.168.3.*", None, 0), ("10.*", 9, 0), ("*", 9, 0)], self.entries(["192.168.3.*", "10.*:9", "*:9"]))

@@ -99,6 +99,9 @@ class Statuses(ViewTestCase):
             self.view.node_available(NODE.uid, BUSY)
         self.assertEqual(1, len(self.threads.callbacks))
         self.call_all()
+        info = self.shown.avail_info
+        assert info is not None
+        self.assertEqual((10.0, 1 << 20, 1 << 30, 50.0), (info.cpu, info.memory, info.disk, info.swap))
         self.view.node_available(NODE.uid, None)
         self.assertIsNone(self.shown.avail_info)
         self.call_all()

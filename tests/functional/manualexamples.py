@@ -244,9 +244,3 @@ cluster = dispy.JobCluster(compute, nodes=['ec2-x-x-x-x.y.amazonaws.com'],
                            ip_addr='127.0.0.1')
 """,
 )
-
-#: Examples that need what is not built yet, with what that is. Whoever builds it takes its line away.
-STILL_TO_COME = {
-    "FILTER": "avail_info of a node",
-    "CLOUD_BY_SSH": "ip_addr",
-}

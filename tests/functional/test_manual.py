@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import unittest
-from collections.abc import Callable
-from typing import Any
 
 from tests.functional import manualexamples as manual
 from tests.functional.daemons import Completed, Daemons
@@ -53,40 +51,26 @@ class Examples(ManualTestCase):
             self.run_example(example, node.address)
 
     def test_cloud(self) -> None:
-        """A node by its name; and with an address of ours that it does not need."""
+        """A node by its name; with an address of ours that it does not need; and with the one through which it is reached."""
         node = self.daemons.node("--cpus", "2")
-        for example in (manual.CLOUD, manual.CLOUD_BEHIND_A_ROUTER):
+        for example in (manual.CLOUD, manual.CLOUD_BEHIND_A_ROUTER, manual.CLOUD_BY_SSH):
             self.run_example(example, node.address)
 
-
-def _once_built(name: str) -> Callable[[Any], Any]:
-    """Skips the test of an example that needs what is not built yet, and says what."""
-    needs = manual.STILL_TO_COME.get(name)
-    return unittest.skipIf(needs is not None, f"{name}: {needs} is not built yet")
-
-
-class StillToCome(ManualTestCase):
-    """Those that need the rest of dispy's words, in the order in which the manual has them."""
-
-    @_once_built("FILTER")
     def test_filter(self) -> None:
         """A NodeAllocate that looks at what a node has to offer."""
         self.run_example(manual.FILTER, self.daemons.node("--cpus", "2").address)
 
-    @_once_built("PROVISIONAL")
+
+class Speaking(ManualTestCase):
+    """Those in which jobs speak while they run."""
+
     def test_provisional_results(self) -> None:
         """Jobs say what they have found so far, until it is good enough, and all are cancelled."""
         self.run_example(manual.PROVISIONAL, self.daemons.node("--cpus", "4").address)
 
-    @_once_built("SEND_FILE")
     def test_sending_files(self) -> None:
         """A file that a job has made is where the program runs."""
         self.run_example(manual.SEND_FILE, self.daemons.node("--cpus", "1").address)
-
-    @_once_built("CLOUD_BY_SSH")
-    def test_cloud_by_ssh(self) -> None:
-        """With an address of our own."""
-        self.run_example(manual.CLOUD_BY_SSH, self.daemons.node("--cpus", "1").address)
 
 
 class Changes(unittest.TestCase):
