@@ -279,6 +279,17 @@ class JobCluster:
         """A job's result was read for the first time."""
         self.view.result_read(job)
 
+    def cancel_soon(self, job: DispyJob) -> None:
+        """Have a job cancelled."""
+        try:
+            self._engine.bridge.post(lambda: self._engine.session.cancel(job._uid))
+        except ClusterClosedError:
+            pass  # nothing runs any more that could be cancelled
+
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """Call a function on the callback thread."""
+        self.view.call_back(function, job)
+
 
 def _body(content: str | bytes) -> Body:
     if isinstance(content, bytes):

@@ -8,6 +8,7 @@ import random
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -153,6 +154,7 @@ class _Recovered:
         """A job as it ended; it needs no file any more."""
         assert left.outcome is not None
         job = DispyJob(self, left.uid, _id(left), left.sent)
+        job.attempts = 0 if left.attempt is None else left.attempt.number
         job._settled(_in_memory(left.outcome), host)
         return job
 
@@ -168,6 +170,12 @@ class _Recovered:
 
     def result_read(self, job: DispyJob) -> None:
         """It was delivered when it was returned."""
+
+    def cancel_soon(self, job: DispyJob) -> None:
+        """It has ended."""
+
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """It has ended: what is hung on it is called at once, by whoever hangs it there."""
 
 
 def _id(left: LeftJob) -> Any:

@@ -101,6 +101,12 @@ class View:
         if self._callback is None:
             self._delivered(job)
 
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """Call what a program has hung on a job, on the callback thread; `wait` waits for that too."""
+        with self._changed:
+            self._uncalled += 1
+        self._threads.call_back(function, job, self._one_called)
+
     def _delivered(self, job: DispyJob) -> None:
         job._delivered = True
         with self._changed:
@@ -156,7 +162,11 @@ class View:
 
     def jobs_leave(self, place: Place, given: tuple[int, int], jobs: Sequence[tuple[Attempt, DispyJob]]) -> bool:
         """See ClusterEnd."""
-        return self.file.leaving(place, given, [(attempt, job.id) for attempt, job in jobs])
+        leaving = self.file.leaving(place, given, [(attempt, job.id) for attempt, job in jobs])
+        if leaving:
+            for attempt, job in jobs:
+                job.attempts = attempt.number
+        return leaving
 
     def kept(self) -> Deferred[None] | None:
         """See ClusterEnd."""
@@ -164,6 +174,9 @@ class View:
 
     def _called(self, job: DispyJob) -> None:
         self._delivered(job)
+        self._one_called()
+
+    def _one_called(self) -> None:
         with self._changed:
             self._uncalled -= 1
             self._changed.notify_all()

@@ -23,7 +23,8 @@ import attrs
 import msgpack
 
 from dispytw.errors import WireError
-from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import JOB, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.wire.outcomes import error_of, outcome_fields, outcome_of
 
 #: Bytes of the longest frame: three inline bodies and a traceback, several times over.
 FRAME_LIMIT = 1024 * 1024
@@ -171,10 +172,11 @@ class Returned:
 
 @attrs.frozen
 class Raised:
-    """Worker to supervisor: the body raised; the traceback, and when the body began, None if it never did."""
+    """Worker to supervisor: the body raised; the traceback, the exception as in `values.Outcome`, and when it began, None if never."""
 
     began: float | None
     exception: str
+    error: bytes = b""
 
 
 _Said = Ready | SetupFailed | Started | Ended | GivenBack | Runs | Standing
@@ -223,34 +225,6 @@ def _body(field: Any) -> Body:
     path, size = field
     _expect(isinstance(path, str) and isinstance(size, int) and size >= 0, "no body where one belongs")
     return Stored(path, size)
-
-
-def _outcome_fields(outcome: Outcome) -> list[Any]:
-    return [
-        outcome.status,
-        _optional(_body_fields, outcome.result),
-        _body_fields(outcome.stdout),
-        _body_fields(outcome.stderr),
-        outcome.exception,
-        outcome.started,
-        outcome.ended,
-        outcome.reason,
-    ]
-
-
-def _outcome(field: Any) -> Outcome:
-    status, result, stdout, stderr, exception, started, ended, reason = field
-    _expect(status in (FINISHED, TERMINATED, CANCELLED), "a status that ends nothing")
-    return Outcome(
-        status=status,
-        result=_optional(_body, result),
-        stdout=_body(stdout),
-        stderr=_body(stderr),
-        exception=_optional(_text, exception),
-        started=_optional(_time, started),
-        ended=_optional(_time, ended),
-        reason=_text(reason),
-    )
 
 
 def _count(field: Any) -> int:
@@ -307,11 +281,11 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Ready: lambda f: [5],
     SetupFailed: lambda f: [6, f.text],
     Started: lambda f: [7, _attempt_fields(f.attempt), f.started],
-    Ended: lambda f: [8, _attempt_fields(f.attempt), _outcome_fields(f.outcome)],
+    Ended: lambda f: [8, _attempt_fields(f.attempt), outcome_fields(f.outcome, _body_fields)],
     Returned: lambda f: [9, f.began, _body_fields(f.result)],
     Recall: lambda f: [23, f.most],
     GivenBack: lambda f: [24, _packed_attempts(f.attempts)],
-    Raised: lambda f: [10, f.began, f.exception],
+    Raised: lambda f: [10, f.began, f.exception, f.error],
     Kept: lambda f: [20, _packed_attempts(f.attempts)],
     Runs: lambda f: [21, _attempt_fields(f.attempt), f.started, _optional(_body_fields, f.args)],
     Standing: lambda f: [22, f.ready, f.closing],
@@ -325,11 +299,11 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     5: lambda: Ready(),
     6: lambda text: SetupFailed(_text(text)),
     7: lambda attempt, started: Started(_attempt(attempt), _time(started)),
-    8: lambda attempt, outcome: Ended(_attempt(attempt), _outcome(outcome)),
+    8: lambda attempt, outcome: Ended(_attempt(attempt), outcome_of(outcome, _body)),
     9: lambda began, result: Returned(_time(began), _body(result)),
     23: lambda most: Recall(_count(most)),
     24: lambda attempts: GivenBack(_unpacked_attempts(attempts)),
-    10: lambda began, exception: Raised(_optional(_time, began), _text(exception)),
+    10: lambda began, exception, error=b"": Raised(_optional(_time, began), _text(exception), error_of(error)),
     20: lambda attempts: Kept(_unpacked_attempts(attempts)),
     21: lambda attempt, started, args: Runs(_attempt(attempt), _optional(_time, started), _optional(_stored, args)),
     22: lambda ready, closing: Standing(bool(ready), bool(closing)),

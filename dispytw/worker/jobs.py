@@ -218,6 +218,7 @@ class Jobs:
             started=job.began,
             ended=time.time(),
             reason=ending.reason,
+            error=ending.error,
         )
 
     def _look_soon(self) -> None:

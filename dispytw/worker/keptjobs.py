@@ -332,6 +332,7 @@ class KeptJobs:
             started=worker.began,
             ended=time.time(),
             reason=ending.reason,
+            error=ending.error,
         )
 
     def _look_soon(self) -> None:

@@ -22,7 +22,7 @@ import attrs
 
 from dispytw.errors import PayloadError
 from dispytw.wire.bundle import JOB_MODULES, Alias, Bundle, Constant, Entry, Import, Module, Role, Source, decode
-from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result
+from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result, pack_value
 
 _MAIN = ("__main__", "__mp_main__")
 
@@ -115,6 +115,13 @@ class Namespace:
         except PayloadError as error:
             raise PayloadError(f"the job's arguments cannot be opened on this node: {error}") from error.__cause__
         return pack_result(self._calls["computation"](*args, **kwargs), self)
+
+    def pack_error(self, error: BaseException) -> bytes:
+        """Pack what the computation raised.
+
+        :raises PayloadError: when it cannot be packed.
+        """
+        return pack_value(error, self).data
 
     def define(self, bundle: Bundle, *, anew: bool = True) -> None:
         """Bring the code of a bundle into the namespace.

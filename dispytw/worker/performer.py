@@ -26,6 +26,7 @@ from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
 from dispytw.wire.frames import Raised, Returned, encode, encode_returned
 from dispytw.worker import descriptors, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
+from dispytw.worker.raising import ErrorPacker, packed_error
 from dispytw.worker.slots import Slot
 from dispytw.worker.tracebacks import text_of
 
@@ -40,7 +41,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 AGAIN = 1.0
 
 
-class Namespace(Protocol):
+class Namespace(ErrorPacker, Protocol):
     """What a worker needs of a computation's namespace."""
 
     def perform(self, args_payload: bytes) -> bytes:
@@ -154,7 +155,7 @@ def _tried(work: Work) -> bytes:
             _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
     except BaseException as error:
         _signal.pthread_sigmask(signal.SIG_BLOCK, _CANCEL)
-        return encode(Raised(began, text_of(error)))
+        return encode(Raised(began, text_of(error), packed_error(error, work.namespace)))
 
 
 def _execute(work: Work, program: str, payload: bytes) -> NoReturn:

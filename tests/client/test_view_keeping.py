@@ -50,6 +50,7 @@ class Keeping(test_view.ViewTestCase):
         job = self.submit(5)
         job.id = "mine"
         self.assertFalse(self.view.jobs_leave(PLACE, (3, 9), [(Attempt(job._uid, 1), job)]))
+        self.assertEqual(0, job.attempts)  # it has not left
         self.assertEqual([("leaving", PLACE, (3, 9), [(Attempt(job._uid, 1), "mine")])], self.file.told)
 
     def test_kept(self) -> None:
@@ -99,6 +100,9 @@ class Keeping(test_view.ViewTestCase):
         """Without one nothing is kept, and nothing held up."""
         view = self.make()
         job = self.submit(view=view)
+        self.assertEqual(0, job.attempts)
         self.assertTrue(view.jobs_leave(PLACE, (3, 9), [(Attempt(job._uid, 1), job)]))
+        self.assertTrue(view.jobs_leave(PLACE, (3, 9), [(Attempt(job._uid, 2), job)]))
+        self.assertEqual(2, job.attempts)
         view.job_settled(job, None, None, DONE)
         self.assertIsNone(view.kept())
