@@ -16,6 +16,7 @@ from dispytw.client import speech
 from dispytw.client.depends import Shipment, pack_computation
 from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
+from dispytw.client.mapping import Mapping
 from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
 from dispytw.client.privatenode import private_node
 from dispytw.client.programs import pack_strings
@@ -26,8 +27,9 @@ from dispytw.client.targets import find_targets
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
 from dispytw.values import JOB, WORKER, Body, Inline, Stored
+from dispytw.wire.batches import open_outcome, pack_calls
 from dispytw.wire.certificates import given_certificate
-from dispytw.wire.payload import open_result, pack_arguments
+from dispytw.wire.payload import pack_arguments
 
 _numbers = itertools.count(1)
 
@@ -43,7 +45,7 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster:
+class JobCluster(Mapping):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     :param computation: a Python function, or the path of a program to execute.
@@ -174,6 +176,9 @@ class JobCluster:
             packed = pack_strings(args, kwargs)
         else:
             packed = pack_arguments(args, kwargs, self._shipment.shipped).data
+        return self._queue(packed)
+
+    def _queue(self, packed: bytes) -> DispyJob:
         uid = secrets.token_bytes(16)
         job = DispyJob(self, uid, next(_numbers), time.time())
         body = Inline(packed)
@@ -187,6 +192,22 @@ class JobCluster:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise ClusterClosedError(f"cluster {self.name} is closed")
+
+    def submit_calls(self, calls: list[tuple[Any, ...]]) -> tuple[DispyJob, int]:
+        """Queue one job for several calls (`map`); returns it, and the bytes that their arguments take."""
+        self._refuse_when_closed()
+        shipped = self._shipment.shipped
+        if self.is_program:
+            packed = pack_strings(calls[0], {})
+        elif len(calls) == 1:
+            packed = pack_arguments(calls[0], {}, shipped).data
+        else:
+            packed = pack_calls([(args, {}) for args in calls], shipped)
+        return self._queue(packed), len(packed)
+
+    def slots(self) -> int:
+        """How many jobs may run at the same time, as far as is known."""
+        return sum(node.cpus for node in list(self.view.nodes.values()))
 
     def cancel(self, job: DispyJob) -> int:
         """Cancel a job: a queued one at once, a running one by KeyboardInterrupt.
@@ -269,7 +290,7 @@ class JobCluster:
 
     def open_result(self, payload: bytes) -> Any:
         """Open a result."""
-        return open_result(payload)
+        return open_outcome(payload)
 
     def identified(self, job: bytes, value: Any) -> None:
         """A job's id was set."""

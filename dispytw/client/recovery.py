@@ -24,7 +24,7 @@ from dispytw.client.recoverlog import framed, reopen_log
 from dispytw.client.remains import LeftJob, Owned, Remains, delivered_entry
 from dispytw.errors import PayloadError, RecoverFileBusyError, RecoverFileError, RecoverFileMissingError
 from dispytw.values import CANCELLED, Body, Inline, Outcome, Stored
-from dispytw.wire.payload import open_result
+from dispytw.wire.batches import open_outcome
 from dispytw.wire.records import outcome_bodies
 from dispytw.wire.streams import MemorySinks
 
@@ -163,7 +163,7 @@ class _Recovered:
 
     def open_result(self, data: bytes) -> Any:
         """Open a result."""
-        return open_result(data)
+        return open_outcome(data)
 
     def identified(self, job: bytes, value: Any) -> None:
         """It is not written down any more."""

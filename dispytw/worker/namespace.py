@@ -21,8 +21,10 @@ from typing import Any
 import attrs
 
 from dispytw.errors import PayloadError
+from dispytw.wire.batches import is_batch, open_calls
 from dispytw.wire.bundle import JOB_MODULES, Alias, Bundle, Constant, Entry, Import, Module, Role, Source, decode
 from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result, pack_value
+from dispytw.worker.batching import perform_calls
 
 _MAIN = ("__main__", "__mp_main__")
 
@@ -110,11 +112,16 @@ class Namespace:
 
         :raises PayloadError: when the arguments cannot be opened or the result cannot be packed; anything else is the job's own.
         """
+        function, many = self._calls["computation"], is_batch(args_payload)
+        open_them: Callable[..., Any] = open_calls if many else open_arguments
         try:
-            args, kwargs = open_arguments(args_payload, self.extend)
+            opened = open_them(args_payload, self.extend)
         except PayloadError as error:
             raise PayloadError(f"the job's arguments cannot be opened on this node: {error}") from error.__cause__
-        return pack_result(self._calls["computation"](*args, **kwargs), self)
+        if many:
+            return perform_calls(function, opened, self)
+        args, kwargs = opened
+        return pack_result(function(*args, **kwargs), self)
 
     def pack_error(self, error: BaseException) -> bytes:
         """Pack what the computation raised.

@@ -27,8 +27,8 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
     "client": {
-        **dict.fromkeys(("advice", "nodes", "remains", "report"), MIND),
-        **dict.fromkeys(("attention", "awaiting", "futures", "joberrors"), HANDS),
+        **dict.fromkeys(("advice", "chunking", "nodes", "remains", "report"), MIND),
+        **dict.fromkeys(("attention", "awaiting", "futures", "joberrors", "mapping"), HANDS),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
@@ -72,10 +72,10 @@ PICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill"}
 
 #: Rooms whose modules run in daemons, except for what only workers and clients import.
 DAEMON_ROOMS = {"wire", "scheduler", "node", "discovery", "relay"}
-NEVER_IN_A_DAEMON = {"wire.payload", "worker"}
+NEVER_IN_A_DAEMON = {"wire.batches", "wire.payload", "worker"}
 
 #: What runs without Twisted, itself and everything it imports.
-WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.frames", "wire.payload", "wire.spool", "worker"}
+WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.batches", "wire.frames", "wire.payload", "wire.spool", "worker"}
 
 #: Who may import the reactor, besides the doors.
 REACTOR_OWNERS = {"client.bridge"}

@@ -1,0 +1,56 @@
+"""Every program in examples/ runs, against a node of its own, and says what it should. Each stays under sixty lines."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.daemons import SOURCE_ROOT, Daemons
+
+
+@attrs.frozen
+class Example:
+    """How a program is run, and what it says.
+
+    :param says: parts of its standard output.
+    :param arguments: before the node's address.
+    """
+
+    says: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+
+EXAMPLES = {
+    "mapping.py": Example(("97 takes 118 steps", "2463 takes 208 steps")),
+}
+
+#: Examples with a test of their own, and where.
+ELSEWHERE = {"checksums.py": "tests/functional/test_checksums.py"}
+
+#: Lines that an example may have.
+LONGEST = 60
+
+
+class Examples(SynchronousTestCase):
+    """One test for all."""
+
+    def test_each_runs(self) -> None:
+        """It ends with exit code 0, and says what is expected."""
+        daemons = Daemons(self)
+        node = daemons.node("--cpus", "2")
+        for name, example in EXAMPLES.items():
+            done = daemons.program(SOURCE_ROOT / "examples" / name, *example.arguments, node.address)
+            self.assertEqual(0, done.code, f"{name}: {done}")
+            for part in example.says:
+                self.assertIn(part, done.out, name)
+
+    def test_none_is_forgotten(self) -> None:
+        """Each program is run here or elsewhere."""
+        names = {path.name for path in (SOURCE_ROOT / "examples").glob("*.py")}
+        self.assertEqual(names, EXAMPLES.keys() | ELSEWHERE.keys())
+
+    def test_each_is_short(self) -> None:
+        """One feature, seen at a glance."""
+        for name in EXAMPLES:
+            lines = (SOURCE_ROOT / "examples" / name).read_text("utf-8").splitlines()
+            self.assertLess(len(lines), LONGEST, name)
