@@ -30,6 +30,7 @@ from dispytw.version import VERSION as __version__
 _WHERE = {
     "JobCluster": "dispytw.client.cluster",
     "ClusterStatus": "dispytw.client.cluster",
+    "Executor": "dispytw.client.executor",
     "DispyJob": "dispytw.client.job",
     "DispyNode": "dispytw.client.nodes",
     "DispyNodeAvailInfo": "dispytw.client.nodes",
@@ -37,7 +38,7 @@ _WHERE = {
     "recover_jobs": "dispytw.client.recovery",
 }
 
-__all__ = ["ClusterStatus", "DispyJob", "DispyNode", "DispyNodeAvailInfo", "JobCluster", "NodeAllocate", "__version__", "recover_jobs"]
+__all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:

@@ -251,6 +251,20 @@ class JobCluster(Mapping):
         self._engine.clusters.pop(self.uid, None)
         return True
 
+    def end_soon(self) -> None:
+        """When no job is left: take none any more, and clean up on the nodes when every callback has returned; waits for nothing."""
+        with self._ending:
+            closed, self._closed = self._closed, True
+        if not closed:
+            self.view.call_back(self._end_after_callbacks, None)
+
+    def _end_after_callbacks(self, _: Any) -> None:
+        self._engine.clusters.pop(self.uid, None)
+        try:
+            self._engine.bridge.post(self.end)
+        except ClusterClosedError:
+            pass  # the reactor has stopped, and the links with it
+
     def end(self) -> Any:
         """In the reactor thread: nothing of it will be needed any more; fires when the nodes have been told."""
         self.view.file.remove()  # first: the nodes are then told that they may forget what it was waiting to keep

@@ -198,7 +198,7 @@ class DispyJob:
     def _open(self, data: bytes) -> Any:
         try:
             return self._owner.open_result(data)
-        except Exception as error:  # user classes may raise anything while being opened
+        except (Exception, SystemExit) as error:  # user classes may raise anything while being opened
             return _Unopened(f"the result of job {self.id} cannot be opened here: {error}", error)
 
     @property

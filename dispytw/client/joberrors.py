@@ -67,7 +67,7 @@ def _opened(outcome: Outcome, who: str, text: str, open_payload: Callable[[bytes
         return JobFailedError(f"{who}: {_last_line(text)}")
     try:
         error = open_payload(outcome.error)
-    except Exception as why:  # user classes may raise anything while being opened
+    except (Exception, SystemExit) as why:  # user classes may raise anything while being opened
         return JobFailedError(f"{who}: {_last_line(text)} (the exception itself cannot be opened here: {why})")
     if not isinstance(error, BaseException) or isinstance(error, _NOT_TO_BE_RAISED):
         return JobFailedError(f"{who}: {_last_line(text)}")

@@ -64,6 +64,7 @@ class MapResults(Iterator[Any]):
     :param window: jobs in flight, at most.
     :param timeout: seconds from now for all of it.
     :param see: told of each call that is done.
+    :param eager: whether to submit as much as the window has room for before anything else.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class MapResults(Iterator[Any]):
         window: int | None = None,
         timeout: float | None = None,
         see: Callable[[], Any] = lambda: None,
+        eager: bool = False,
     ) -> None:
         self._cluster = cluster
         self._calls = calls
@@ -91,7 +93,7 @@ class MapResults(Iterator[Any]):
         self._taken = 0
         self._failure: BaseException | None = None
         self._slow = self._exhausted = self._closed = False
-        self._fill(time.monotonic() + _PATIENCE)
+        self._fill(float("inf") if eager else time.monotonic() + _PATIENCE, eager)
 
     def __iter__(self) -> MapResults:
         return self
@@ -154,7 +156,7 @@ class MapResults(Iterator[Any]):
             self._chunker.learned(chunk.calls, job.end_time - job.start_time)
 
     # What begins.
-    def _fill(self, until: float) -> bool:
+    def _fill(self, until: float, eager: bool = False) -> bool:
         """Submit what the window has room for, one chunk at least, until that time, or until something is due.
 
         :returns: whether there was anything.
@@ -163,7 +165,7 @@ class MapResults(Iterator[Any]):
         while not self._exhausted and len(self._chunks) < self._room():
             self._submit(self._take_calls(self._chunker.size(self._cluster.slots())))
             self._hear()
-            if time.monotonic() >= until or self._is_due():
+            if time.monotonic() >= until or (self._is_due() and not eager):
                 break
         return self._taken > before
 
@@ -254,7 +256,7 @@ def _returned(job: Any, place: int, answer: Answer) -> Any:
         raise error_of(Outcome(TERMINATED, exception=answer.exception, error=answer.error), who, job._owner.open_result)
     try:
         return job._owner.open_result(answer.result)
-    except Exception as error:  # user classes may raise anything while being opened
+    except (Exception, SystemExit) as error:  # user classes may raise anything while being opened
         raise ResultError(f"result {place} of a map cannot be opened here: {error}") from error
 
 
@@ -295,6 +297,7 @@ def begin_map(
     window: Any,
     timeout: Any,
     see: Callable[[], Any] = lambda: None,
+    eager: bool = False,
 ) -> MapResults:
     """Check what a user has asked for, and begin it; the parameters are those of `Mapping.map`, and `MapResults`."""
     if chunksize != "auto":
@@ -312,7 +315,7 @@ def begin_map(
     lengths = [len(each) if hasattr(each, "__len__") else None for each in iterables]  # type: ignore[arg-type]
     known = [length for length in lengths if length is not None]
     chunker = Chunker(fixed, min(known) if known else None)
-    return MapResults(cluster, zip(*iterables), chunker, ordered, window, timeout, see)
+    return MapResults(cluster, zip(*iterables), chunker, ordered, window, timeout, see, eager)
 
 
 def _check_count(name: str, value: Any, wanted: str) -> None:

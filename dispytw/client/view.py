@@ -20,7 +20,7 @@ from dispytw.wire.records import outcome_bodies
 class Threads(Protocol):
     """The threads that a view needs."""
 
-    def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
+    def call_back(self, function: Callable[..., Any], job: DispyJob | None, then: Callable[[], Any]) -> None:
         """Call a user's callback on the callback thread."""
 
     def allocate(self, function: Callable[[], int]) -> Deferred[int]:
@@ -101,7 +101,7 @@ class View:
         if self._callback is None:
             self._delivered(job)
 
-    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+    def call_back(self, function: Callable[[Any], Any], job: DispyJob | None) -> None:
         """Call what a program has hung on a job, on the callback thread; `wait` waits for that too."""
         with self._changed:
             self._uncalled += 1

@@ -21,6 +21,7 @@ class Example:
 
 
 EXAMPLES = {
+    "executor.py": Example(("10000000019 is prime", "10000000100 is not prime", "168 primes below 1000")),
     "mapping.py": Example(("97 takes 118 steps", "2463 takes 208 steps")),
 }
 
