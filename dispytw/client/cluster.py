@@ -18,8 +18,10 @@ from dispytw.client.engine import Engine, engine
 from dispytw.client.job import DispyJob
 from dispytw.client.mapping import Mapping
 from dispytw.client.nodes import NODE_PORT, DispyNode, node_entries
+from dispytw.client.notebook import cluster_html
 from dispytw.client.privatenode import private_node
 from dispytw.client.programs import pack_strings
+from dispytw.client.progress import progress_bar, wait_showing
 from dispytw.client.recoverfile import begin_file
 from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
@@ -218,14 +220,15 @@ class JobCluster(Mapping):
             raise TypeError(f"cancel: wanted a job that submit returned, not {job!r}")
         return 0 if self._engine.bridge.wait(self._engine.session.cancel, job._uid) else -1
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None, progress: bool = False) -> bool:
         """Wait until every job has ended and every callback has returned; in a callback, for the jobs only.
 
         :param timeout: seconds, or None.
+        :param progress: whether to show how many jobs have ended: by tqdm where it is installed, else in a line on the terminal.
         :returns: False when the timeout passed first.
         """
         self._engine.bridge.refuse_to_wait(f"cluster {self.name}")
-        return self.view.wait(timeout)
+        return wait_showing(self.view.wait, self.view.counted, timeout, progress_bar(progress, self.name, "jobs"))
 
     def __call__(self) -> None:
         """Wait until every job has ended."""
@@ -296,6 +299,9 @@ class JobCluster(Mapping):
         print(status_table(self.status().nodes, self.view.unfinished, seconds))
 
     stats = print_status
+
+    def _repr_html_(self) -> str:
+        return cluster_html(self.name, self.view.jobs, self.view.unfinished, self.status().nodes)
 
     # What a job needs of its cluster (`dispytw.client.job.Owner`).
     def refuse_to_wait(self, what: str) -> None:

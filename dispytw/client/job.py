@@ -10,6 +10,7 @@ from dispytw.client.attention import Attention
 from dispytw.client.awaiting import awaited
 from dispytw.client.futures import JobFuture
 from dispytw.client.joberrors import error_of
+from dispytw.client.notebook import job_html
 from dispytw.errors import ResultError
 from dispytw.values import (
     ABANDONED,
@@ -266,6 +267,9 @@ class DispyJob:
             attention = self._attention
         if attention is not None:
             attention.settled()
+
+    def _repr_html_(self) -> str:
+        return job_html(self, STATUS_NAMES[self.status])
 
     def __repr__(self) -> str:
         return f"<DispyJob {self.id}: {STATUS_NAMES[self.status]}>"

@@ -14,6 +14,7 @@ import attrs
 
 from dispytw.client.chunking import Chunker
 from dispytw.client.joberrors import error_of
+from dispytw.client.progress import Bar, NoBar, progress_bar
 from dispytw.errors import ResultError
 from dispytw.values import TERMINATED, Outcome
 from dispytw.wire.batches import Answer
@@ -24,6 +25,7 @@ _PER_SLOT, _LEAST = 4, 16
 _PATIENCE = 0.05
 
 Args = tuple[Any, ...]
+_NO_BAR = NoBar()
 
 
 class Cluster(Protocol):
@@ -63,7 +65,7 @@ class MapResults(Iterator[Any]):
     :param calls: the arguments of each call.
     :param window: jobs in flight, at most.
     :param timeout: seconds from now for all of it.
-    :param see: told of each call that is done.
+    :param bar: shows how many calls are done.
     :param eager: whether to submit as much as the window has room for before anything else.
     """
 
@@ -75,7 +77,7 @@ class MapResults(Iterator[Any]):
         ordered: bool = True,
         window: int | None = None,
         timeout: float | None = None,
-        see: Callable[[], Any] = lambda: None,
+        bar: Bar = _NO_BAR,
         eager: bool = False,
     ) -> None:
         self._cluster = cluster
@@ -85,7 +87,8 @@ class MapResults(Iterator[Any]):
         self._window = window
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._timeout = timeout
-        self._see = see
+        self._bar = bar
+        self._had = 0
         self._settled: queue.SimpleQueue[_Chunk] = queue.SimpleQueue()
         self._chunks: dict[int, _Chunk] = {}
         self._ended: deque[_Chunk] = deque()
@@ -101,7 +104,8 @@ class MapResults(Iterator[Any]):
     def __next__(self) -> Any:
         while not self._closed:
             if self._answers:
-                self._see()
+                self._had += 1
+                self._bar.at(self._had, self._chunker.length)
                 return self._answers.popleft()()
             self._hear()
             if self._is_due():
@@ -212,7 +216,9 @@ class MapResults(Iterator[Any]):
     # The end.
     def close(self) -> None:
         """Want nothing more; jobs that have not ended are cancelled."""
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            self._bar.close()
         for chunk in self._chunks.values():
             if chunk.job is not None and not chunk.ended:
                 chunk.job._owner.cancel_soon(chunk.job)
@@ -271,6 +277,7 @@ class Mapping:
         ordered: bool = True,
         window: int | None = None,
         timeout: float | None = None,
+        progress: bool = False,
     ) -> MapResults:
         """Call the computation with each element of an iterable, however long that is, and iterate over what the calls return.
 
@@ -283,10 +290,12 @@ class Mapping:
         :param ordered: False to have results as they come.
         :param window: how many jobs may be under way, or wait to be taken; by default four for each slot, and 16 at least.
         :param timeout: seconds from now, after which TimeoutError is raised and what is left is cancelled.
+        :param progress: whether to show how many results have been taken: by tqdm where it is installed, else in a line on the terminal.
         :raises TypeError: when a parameter has the wrong type; it is named.
         :raises ValueError: when one has a value that makes no sense; it is named.
         """
-        return begin_map(self, (iterable, *more), chunksize, ordered, window, timeout)
+        bar = progress_bar(progress, self.name, "results")
+        return begin_map(self, (iterable, *more), chunksize, ordered, window, timeout, bar)
 
 
 def begin_map(
@@ -296,7 +305,7 @@ def begin_map(
     ordered: Any,
     window: Any,
     timeout: Any,
-    see: Callable[[], Any] = lambda: None,
+    bar: Bar = _NO_BAR,
     eager: bool = False,
 ) -> MapResults:
     """Check what a user has asked for, and begin it; the parameters are those of `Mapping.map`, and `MapResults`."""
@@ -315,7 +324,7 @@ def begin_map(
     lengths = [len(each) if hasattr(each, "__len__") else None for each in iterables]  # type: ignore[arg-type]
     known = [length for length in lengths if length is not None]
     chunker = Chunker(fixed, min(known) if known else None)
-    return MapResults(cluster, zip(*iterables), chunker, ordered, window, timeout, see, eager)
+    return MapResults(cluster, zip(*iterables), chunker, ordered, window, timeout, bar, eager)
 
 
 def _check_count(name: str, value: Any, wanted: str) -> None:

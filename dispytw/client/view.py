@@ -73,6 +73,11 @@ class View:
         """Jobs without a final status."""
         return self._unfinished
 
+    def counted(self) -> tuple[int, int]:
+        """How many jobs have ended, and how many there have been."""
+        with self._changed:
+            return self.jobs - self._unfinished, self.jobs
+
     def submitted(self) -> None:
         """One job more."""
         with self._changed:

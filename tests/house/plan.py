@@ -28,7 +28,7 @@ LAYERS: dict[str, dict[str, int]] = {
     },
     "client": {
         **dict.fromkeys(("advice", "chunking", "nodes", "remains", "report"), MIND),
-        **dict.fromkeys(("attention", "awaiting", "futures", "joberrors", "mapping"), HANDS),
+        **dict.fromkeys(("attention", "awaiting", "futures", "joberrors", "mapping", "notebook", "progress"), HANDS),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("privatenode", "programs", "session", "speech", "targets", "view"), HANDS),
