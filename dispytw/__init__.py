@@ -35,6 +35,7 @@ _WHERE = {
     "DispyNode": "dispytw.client.nodes",
     "DispyNodeAvailInfo": "dispytw.client.nodes",
     "NodeAllocate": "dispytw.client.nodes",
+    "TwistedCluster": "dispytw.client.inapp",
     "recover_jobs": "dispytw.client.recovery",
 }
 

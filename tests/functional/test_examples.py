@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,6 +24,7 @@ class Example:
 
 EXAMPLES = {
     "executor.py": Example(("10000000019 is prime", "10000000100 is not prime", "168 primes below 1000")),
+    "twistedapp.py": Example(("28! has 30 digits", "no factorial of -1: ValueError")),
     "mapping.py": Example(("97 takes 118 steps", "2463 takes 208 steps")),
 }
 
@@ -33,17 +36,7 @@ LONGEST = 60
 
 
 class Examples(SynchronousTestCase):
-    """One test for all."""
-
-    def test_each_runs(self) -> None:
-        """It ends with exit code 0, and says what is expected."""
-        daemons = Daemons(self)
-        node = daemons.node("--cpus", "2")
-        for name, example in EXAMPLES.items():
-            done = daemons.program(SOURCE_ROOT / "examples" / name, *example.arguments, node.address)
-            self.assertEqual(0, done.code, f"{name}: {done}")
-            for part in example.says:
-                self.assertIn(part, done.out, name)
+    """All of them. There is a test for each that runs it, ``test_mapping`` for mapping.py."""
 
     def test_none_is_forgotten(self) -> None:
         """Each program is run here or elsewhere."""
@@ -55,3 +48,19 @@ class Examples(SynchronousTestCase):
         for name in EXAMPLES:
             lines = (SOURCE_ROOT / "examples" / name).read_text("utf-8").splitlines()
             self.assertLess(len(lines), LONGEST, name)
+
+
+def _runs(name: str, example: Example) -> Callable[[SynchronousTestCase], None]:
+    def test(self: SynchronousTestCase) -> None:
+        daemons = Daemons(self)
+        done = daemons.program(SOURCE_ROOT / "examples" / name, *example.arguments, daemons.node("--cpus", "2").address)
+        self.assertEqual(0, done.code, done)
+        for part in example.says:
+            self.assertIn(part, done.out)
+
+    test.__doc__ = f"{name} ends with exit code 0, and says what is expected."
+    return test
+
+
+for _name, _example in EXAMPLES.items():
+    setattr(Examples, f"test_{_name.removesuffix('.py')}", _runs(_name, _example))

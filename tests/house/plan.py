@@ -35,7 +35,7 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
-        **dict.fromkeys(("cluster", "executor", "recovery"), MOUTH),
+        **dict.fromkeys(("cluster", "executor", "inapp", "recovery"), MOUTH),
     },
     "discovery": {"beacon": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
