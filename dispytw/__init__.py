@@ -39,10 +39,15 @@ _WHERE = {
     "recover_jobs": "dispytw.client.recovery",
 }
 
+#: Modules that are there without an import of their own.
+_MODULES = ("joblib",)
+
 __all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"dispytw.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'dispytw' has no attribute {name!r}")
     value = getattr(importlib.import_module(_WHERE[name]), name)
@@ -51,4 +56,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

@@ -60,7 +60,7 @@ DOORS_BETWEEN_ROOMS = {
 }
 
 #: Who may enter every room, besides the doors.
-MASTER_KEYS = {"cli", "testing", "inmemory", "inmemoryjobs"}
+MASTER_KEYS = {"cli", "joblib", "testing", "inmemory", "inmemoryjobs"}
 
 #: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
 PURE = {
