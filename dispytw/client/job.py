@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
+from dispytw.client.attention import Attention
+from dispytw.client.awaiting import awaited
+from dispytw.client.futures import JobFuture
+from dispytw.client.joberrors import error_of
+from dispytw.client.notebook import job_html
 from dispytw.errors import ResultError
 from dispytw.values import (
     ABANDONED,
@@ -41,6 +47,12 @@ class Owner(Protocol):
     def result_read(self, job: DispyJob) -> None:
         """A job's result was read for the first time."""
 
+    def cancel_soon(self, job: DispyJob) -> None:
+        """Have a job cancelled; nothing is waited for."""
+
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """Call a function of the user's on the callback thread."""
+
 
 class DispyJob:
     """One call of a computation, and what became of it.
@@ -55,10 +67,9 @@ class DispyJob:
 
     __slots__ = (
         "__weakref__",
+        "_attention",
         "_delivered",
-        "_event",
         "_id",
-        "_lock",
         "_outcome",
         "_owner",
         "_result",
@@ -90,8 +101,7 @@ class DispyJob:
         self._owner = owner
         self._outcome: Outcome | None = None
         self._result: Any = _UNREAD
-        self._event: threading.Event | None = None
-        self._lock: threading.RLock | None = None  # type: ignore[valid-type, unused-ignore]
+        self._attention: Attention | None = None
 
     @property
     def id(self) -> Any:
@@ -118,12 +128,53 @@ class DispyJob:
     @property
     def finish(self) -> threading.Event:
         """The event that is set when the job has its final status."""
+        attention = self._asked()
         with _GUARD:
-            if self._event is None:
-                self._event = threading.Event()
+            if attention.event is None:
+                attention.event = threading.Event()
                 if self.status in TERMINAL:
-                    self._event.set()
-            return self._event
+                    attention.event.set()
+            return attention.event
+
+    def _asked(self) -> Attention:
+        with _GUARD:
+            if self._attention is None:
+                self._attention = Attention()
+            return self._attention
+
+    @property
+    def future(self) -> JobFuture:
+        """The job as a `concurrent.futures.Future`: for as_completed and wait, for asyncio.wrap_future.
+
+        Its result() raises what the job raised, with the traceback from the node as its cause; its cancel() cancels the job, whether it
+        is queued or runs.
+        """
+        attention = self._asked()
+        with _GUARD:
+            made = attention.future is None
+            if attention.future is None:
+                attention.future = JobFuture(self)
+            future: JobFuture = attention.future
+        if made:
+            self._when_settled(future._settle)
+        return future
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Wait for the result, in asyncio or in Twisted code; raises what the job raised. Who gives up waiting cancels the job."""
+        return awaited(self)
+
+    def _when_settled(self, listener: Callable[[], Any]) -> None:
+        """Have ``listener`` called in the reactor thread when the job has its final status; here and now if it has.
+
+        It must not wait, nor run user code, nor raise.
+        """
+        attention = self._asked()
+        with _GUARD:
+            settled = self.status in TERMINAL
+            if not settled:
+                attention.listeners += (listener,)
+        if settled:
+            listener()
 
     @property
     def result(self) -> Any:
@@ -137,7 +188,7 @@ class DispyJob:
         if outcome is None:
             return None
         if self._result is _UNREAD:
-            with self._own_lock():
+            with self._asked().lock:
                 if self._result is _UNREAD:
                     self._result = None if outcome.result is None else self._open(_bytes_of(outcome.result))
                     self._owner.result_read(self)
@@ -148,14 +199,27 @@ class DispyJob:
     def _open(self, data: bytes) -> Any:
         try:
             return self._owner.open_result(data)
-        except Exception as error:  # user classes may raise anything while being opened
+        except (Exception, SystemExit) as error:  # user classes may raise anything while being opened
             return _Unopened(f"the result of job {self.id} cannot be opened here: {error}", error)
 
-    def _own_lock(self) -> Any:
-        with _GUARD:
-            if self._lock is None:
-                self._lock = threading.RLock()
-            return self._lock
+    @property
+    def error(self) -> BaseException | None:
+        """What the job raised, as the exception itself, with the traceback from the node as its cause; None before the end, and when
+        it returned.
+
+        What could not come home, and a job that died, was lost or cancelled, has one of the classes of `dispytw.errors`, or
+        `concurrent.futures.CancelledError`.
+        """
+        outcome = self._outcome
+        if outcome is None or outcome.status == FINISHED:
+            return None
+        _ = self.result  # it is None; and with its error, the job has been delivered
+        attention = self._asked()
+        with attention.lock:
+            if attention.error is None:
+                who = f"job {self.id} on {'no node' if self.ip_addr is None else f'node {self.ip_addr}'}, attempt {self.attempts}"
+                attention.error = error_of(outcome, who, self._owner.open_result)
+            return attention.error
 
     @property
     def end_time(self) -> float | None:
@@ -207,9 +271,12 @@ class DispyJob:
         self.start_time = outcome.started if outcome.started is not None else self.start_time
         with _GUARD:
             self.status = outcome.status
-            event = self._event
-        if event is not None:
-            event.set()
+            attention = self._attention
+        if attention is not None:
+            attention.settled()
+
+    def _repr_html_(self) -> str:
+        return job_html(self, STATUS_NAMES[self.status])
 
     def __repr__(self) -> str:
         return f"<DispyJob {self.id}: {STATUS_NAMES[self.status]}>"

@@ -25,9 +25,10 @@ from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
 from dispytw.wire.frames import Start
 from dispytw.worker import descriptors, masks, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
+from dispytw.worker.raising import ErrorPacker, packed_error
 from dispytw.worker.slots import Slot
 from dispytw.worker.tracebacks import text_of
-from dispytw.worker.words import RAISED, RETURNED, STORED, Word, stored_size
+from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised, stored_size
 
 _SIGCHLD = int(signal.SIGCHLD)
 
@@ -39,7 +40,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 AGAIN = 1.0
 
 
-class Namespace(Protocol):
+class Namespace(ErrorPacker, Protocol):
     """What a worker needs of a computation's namespace."""
 
     def perform(self, args_payload: bytes) -> bytes:
@@ -167,7 +168,7 @@ def _tried(work: Work, start: Start) -> tuple[int, bytes]:
             masks.block()
     except BaseException as error:
         masks.block()
-        return RAISED, text_of(error).encode()
+        return RAISED, raised(text_of(error), packed_error(error, work.namespace))
 
 
 def _execute(work: Work, program: str, payload: bytes) -> NoReturn:

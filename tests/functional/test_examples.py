@@ -12,6 +12,9 @@ SAYS: dict[str, list[str]] = {
     "options": ["download 1 is there after 3 attempts", "timed out after 0.5 s", "the urgent one has ended"],
     "choose_nodes": [" CPUs, ", "the values are [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]"],
     "job_scheduler": [" is ready, with ", "168 primes below 1000, says 127.0.0.1", "10 jobs were placed by this program"],
+    "mapping": ["97 takes 118 steps", "2463 takes 208 steps"],
+    "executor": ["10000000019 is prime", "10000000100 is not prime", "168 primes below 1000"],
+    "twistedapp": ["28! has 30 digits", "no factorial of -1: ValueError"],
     "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
 }
 #: Those that are shown elsewhere.
