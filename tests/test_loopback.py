@@ -22,6 +22,8 @@ class Guard(unittest.TestCase):
                 lambda: datagram.connect(ELSEWHERE),
                 lambda: datagram.sendto(b"", ELSEWHERE),
                 lambda: datagram.sendto(b"", 0, ELSEWHERE),
+                lambda: datagram.sendmsg([b""], [], 0, ELSEWHERE),
+                lambda: datagram.sendto(b"", ("255.255.255.255", 9)),
             )
             for attempt in attempts:
                 with self.assertRaises(loopback.LeftLoopbackError):
@@ -37,6 +39,19 @@ class Guard(unittest.TestCase):
             for host in ("127.0.0.1", "localhost"):
                 with socket.socket() as stream:
                     stream.connect((host, port))
+        self.assertEqual([], loopback.trespasses)
+
+    def test_datagrams_on_loopback_are_free(self) -> None:
+        """To an address and by broadcast, and those that name no address since their socket is connected."""
+        with socket.socket(type=socket.SOCK_DGRAM) as hears, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            hears.bind(("127.0.0.1", 0))
+            datagram.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            datagram.sendto(b"a", hears.getsockname())
+            datagram.sendto(b"b", ("127.255.255.255", hears.getsockname()[1]))
+            datagram.connect(hears.getsockname())
+            datagram.sendmsg([b"c"])
+            datagram.sendmsg([b"d"], [], 0)
+            self.assertEqual([b"a", b"c", b"d"], [hears.recv(9) for _ in range(3)])
         self.assertEqual([], loopback.trespasses)
 
     def test_what_counts_as_here(self) -> None:

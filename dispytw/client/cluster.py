@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 from dispytw.client import speech
 from dispytw.client.depends import Shipment
 from dispytw.client.engine import Engine, engine
+from dispytw.client.finding import own_addresses
 from dispytw.client.job import DispyJob
 from dispytw.client.mapping import Mapping, packed_arguments
-from dispytw.client.nodemethods import Finder, NodeMethods
+from dispytw.client.nodemethods import Addressing, NodeMethods
 from dispytw.client.nodes import DispyNode, NodeAllocate
 from dispytw.client.notebook import cluster_html
 from dispytw.client.options import WithOptions, chosen_options
@@ -67,6 +68,8 @@ class JobCluster(NodeMethods, Mapping):
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.
+    :param ip_addr: addresses or host names of this machine, on whose networks nodes are looked for; all by default.
+    :param ping_interval: 1 to 1000 seconds between two looks for nodes; by default it is looked until there is one.
     :param loglevel: level of the ``dispytw`` logger.
     :param setup: a function, or functools.partial, that runs once on each node before any job; 0 means success.
     :param cleanup: True, False, or a function that runs on each node when the cluster is closed.
@@ -125,9 +128,10 @@ class JobCluster(NodeMethods, Mapping):
         recover: bool = True,
     ) -> None:
         given = checked(locals(), warn=speech.LOGGER.warning)
+        hosts = own_addresses(list(given.ip_addr) or None)
         certificate = given_certificate(given.certfile, given.keyfile, given.cafile, speech.LOGGER.warning)
-        self._finder = Finder(given.node_port, given.secret, certificate)
-        entries = self._finder.entries(nodes)
+        self._addressing = Addressing(given.node_port, given.secret, certificate)
+        entries = self._addressing.entries(nodes)
         self.uid = secrets.token_bytes(16)
         self._variants = Variants(
             computation,
@@ -146,12 +150,12 @@ class JobCluster(NodeMethods, Mapping):
         self._ending = threading.Lock()
         self._engine: Engine = engine()
         speech.set_level(given.loglevel)
-        found = self._finder.targets(entries)
+        found = self._addressing.targets(entries)
         self._targets = found.targets
         file = None
         if given.recover:
             owned = Owned(self.uid, self._shipment.computation.token, self.name, self.is_program, time.time(), os.getpid())
-            credentials = [target.credential for target in found.targets]
+            credentials = [*(target.credential for target in found.targets), *(each.credential for each in found.wildcards)]
             file = begin_file(given.recover_file, owned, credentials, self._engine.bridge, speech.LOGGER.warning)
         placing = Placing(self, found.choices, self._engine, self._variants.pack, self._use_variant)
         self.view = View(given.callback, placing, self._engine, speech.LOGGER.warning, file, given.cluster_status)
@@ -164,7 +168,7 @@ class JobCluster(NodeMethods, Mapping):
                 found.targets,
                 reentrant=given.reentrant,
                 pulse_interval=given.pulse_interval,
-                note=found.note,
+                search=self._engine.finder.search(found.wildcards, found.choices, hosts, given.ping_interval),
             )
         )
 

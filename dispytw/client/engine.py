@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred, succeed
 from dispytw.client import speech
 from dispytw.client.bridge import Bridge
 from dispytw.client.callbacks import UserThread
+from dispytw.client.finding import Finder
 from dispytw.client.job import DispyJob
 from dispytw.client.keeper import Keeper
 from dispytw.client.nodes import Address
@@ -52,6 +53,7 @@ class Engine:
         self.introduction = Introduction(VERSION, name, DEFAULT_HEARTBEAT)
         dial = functools.partial(self.dial, self.uid)
         self.session = Session(self.uid, dial, self.introduction, MemorySinks(), self.bridge.reactor, time.monotonic)
+        self.finder = Finder(self.bridge.reactor, time.monotonic)
         self.keeper = Keeper(self)
 
     def dial(self, uid: bytes, address: Address, credential: Any, build_link: Callable[[Any], Any]) -> Deferred[Any]:
@@ -132,6 +134,7 @@ class Engine:
     def abandon(self) -> None:
         """In a forked copy of this process: nothing of ours may keep a link open, or read on it."""
         self.session.abandon_links()
+        self.finder.abandon()
         self.keeper.forget_signals()
 
     def shut(self) -> None:

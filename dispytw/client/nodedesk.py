@@ -1,21 +1,23 @@
 """The session's part that is about single nodes: which ones a cluster uses, how many of their CPUs, what runs there. Reactor thread.
 
-Whoever finds nodes by other means than by name hands their addresses to `NodeDesk.extend`.
+Nodes that nobody has named are brought by a search (`dispytw.client.finding`) to `NodeDesk.found`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from dispytw.client.advice import rejection
 from dispytw.client.dialer import Dialer
 from dispytw.client.enrolled import Enrolled
-from dispytw.client.nodes import Target
+from dispytw.client.nodes import Address, Target
+from dispytw.client.wildcards import Wildcard
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
-from dispytw.scheduler.orders import TellClosed, TellReady
+from dispytw.scheduler.orders import TellAway, TellBack, TellClosed, TellHeld, TellReady, TellRejected
 from dispytw.values import Attempt, Availability, Body, Computation
 
 
@@ -27,6 +29,7 @@ class NodeDesk:
     _enrolled: dict[bytes, Enrolled]
     _jobs: dict[bytes, tuple[bytes, Body, Any]]
     _dialers: dict[Target, Dialer]
+    _addresses: dict[bytes, Address]
 
     def _use(self, target: Target, cluster: bytes) -> None:
         raise NotImplementedError
@@ -119,3 +122,48 @@ class NodeDesk:
             enrolled.end.node_ready(order.node)
         else:
             enrolled.end.node_closed(order.node, order.text, order.is_over)
+
+    # Nodes that are found.
+    def search_again(self, cluster: bytes, wildcards: Sequence[Wildcard] = ()) -> None:
+        """Ask now for nodes that are not named; with wildcards, for those that they stand for too, from now on."""
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is None or enrolled.search is None:
+            return
+        if wildcards:
+            enrolled.search.look_for(wildcards)
+        else:
+            enrolled.search.ask_again()
+
+    def found(self, cluster: bytes, target: Target) -> None:
+        """A node that the cluster did not name is there: it is dialled like the others."""
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is not None and target not in enrolled.targets:
+            enrolled.targets += (target,)
+            self._use(target, cluster)
+
+    # What users are told of nodes.
+    def tell(self, order: TellAway | TellBack | TellRejected | TellHeld | TellReady | TellClosed) -> None:
+        """See Customer."""
+        if isinstance(order, (TellReady, TellClosed)):
+            return self._show(order)
+        where = f"node {self._addresses[order.node]} ({self.dispatcher.facts[order.node].name})"
+        if isinstance(order, TellRejected):
+            self._say_once(order.cluster, order.node, rejection(where, order.text))
+            self._show(TellClosed(order.cluster, order.node, order.text, is_over=True))
+        elif isinstance(order, TellHeld):
+            self._say_once(order.cluster, order.node, f"{where} is {order.text}; it will be used when it is free")
+        elif isinstance(order, TellBack):
+            self._say_to_users(order.node, f"{where} answers again")
+        else:
+            self._say_to_users(order.node, f"{where} does not answer; {order.jobs} jobs are there")
+
+    def _say_once(self, cluster: bytes, node: bytes, text: str) -> None:
+        enrolled = self._enrolled.get(cluster)
+        if enrolled is not None and enrolled.refusals.get(node) != text:
+            enrolled.refusals[node] = text
+            enrolled.end.say(text)
+
+    def _say_to_users(self, node: bytes, text: str) -> None:
+        for cluster in list(self.ledger.nodes[node].preparations):
+            if cluster in self._enrolled:
+                self._enrolled[cluster].end.say(text)

@@ -26,7 +26,7 @@ from dispytw.wire.certificates import Certificate
 ANSWERING = 3.0
 
 
-class Finder:
+class Addressing:
     """How a cluster's entries become addresses with credentials, those that come later too."""
 
     def __init__(self, node_port: int, secret: str, certificate: Certificate | None) -> None:
@@ -49,7 +49,7 @@ class NodeMethods:
     uid: bytes
     view: View
     _engine: Any
-    _finder: Finder
+    _addressing: Addressing
     _targets: tuple[Target, ...]
 
     name: Any
@@ -110,7 +110,7 @@ class NodeMethods:
         :returns: 0, or -1 when the cluster is closed.
         :raises TypeError: for what cannot be an entry; it is named.
         """
-        entries = self._finder.entries([node] if isinstance(node, tuple) else node)
+        entries = self._addressing.entries([node] if isinstance(node, tuple) else node)
         self._check_allocations(entries)
         try:
             self._refuse_when_closed()
@@ -120,7 +120,7 @@ class NodeMethods:
         return 0
 
     def _extend(self, entries: list[NodeAllocate]) -> None:
-        found = self._finder.targets(entries)
+        found = self._addressing.targets(entries)
         again = []
         for address, entry in found.choices.exact.items():
             self.view.placing.choices.add(address, entry)
@@ -134,6 +134,8 @@ class NodeMethods:
         for uid in dict.fromkeys(again):
             self.view.obstacles.pop(uid, None)
         bridge.wait(session.extend, self.uid, found.targets)
+        if found.wildcards:
+            bridge.wait(session.search_again, self.uid, found.wildcards)
         for uid in dict.fromkeys(again):
             bridge.wait(session.allocate_node, self.uid, uid)
 
@@ -193,10 +195,10 @@ class NodeMethods:
             name or match is not used.
         :returns: 0.
         """
-        entries = self._finder.entries(nodes)
+        entries = self._addressing.entries(nodes)
         if any("*" in entry.host for entry in entries):
             self._discover()
-        targets = self._finder.targets([entry for entry in entries if "*" not in entry.host]).targets
+        targets = self._addressing.targets([entry for entry in entries if "*" not in entry.host]).targets
         matching = [target for target in targets if target not in self._targets and self.view.placing.choices.matches(target.address)]
         self._targets = (*self._targets, *matching)
         self._engine.bridge.wait(self._engine.session.extend, self.uid, matching)
@@ -204,8 +206,10 @@ class NodeMethods:
         return 0
 
     def _discover(self) -> None:
-        """Look for nodes that nobody has named. This is where a search by datagrams begins; until there is one, all are dialled again."""
-        self._engine.bridge.wait(self._engine.session.dial_again, self._targets)
+        """Look for nodes that nobody has named, and dial the others again."""
+        session, bridge = self._engine.session, self._engine.bridge
+        bridge.wait(session.dial_again, self._targets)
+        bridge.wait(session.search_again, self.uid)
 
     # Which node is meant.
     def _find(self, what: str, node: Any) -> bytes:

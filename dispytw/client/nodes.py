@@ -39,11 +39,13 @@ class Target:
     :param address: where it is dialled.
     :param credential: what proves that we may; belongs to this entry, not to the session.
     :param private: whether this node was started for the program and ends with it.
+    :param found: whether it has shown up, and was not named: then it is no use to insist where it is no node of ours.
     """
 
     address: Address
     credential: Any
     private: bool = attrs.field(default=False, eq=False)
+    found: bool = attrs.field(default=False, eq=False)
 
 
 def parse_address(text: str, default_port: int) -> Address:
@@ -209,7 +211,7 @@ def node_entries(nodes: Any, node_port: int) -> list[NodeAllocate]:
     """What a cluster's ``nodes`` say, as NodeAllocate objects; None means ``['*']``. The user's own objects are taken as they are.
 
     :raises TypeError: for an entry that cannot be one, naming it.
-    :raises ValueError: for an empty list, or an address that is none.
+    :raises ValueError: for an empty list, an address that is none, or a wildcard that can match none.
     """
     if nodes is None:
         nodes = ["*"]
@@ -227,6 +229,7 @@ def _entry(node: Any, node_port: int) -> NodeAllocate:
     if isinstance(node, NodeAllocate):
         if not isinstance(getattr(node, "host", None), str):
             raise TypeError(f"nodes: {node!r} has no host: its __init__ must call NodeAllocate's")
+        _check_pattern(node.host)
         return node
     if isinstance(node, DispyNode):
         return NodeAllocate(node.ip_addr, node.port)
@@ -245,8 +248,11 @@ def _entry(node: Any, node_port: int) -> NodeAllocate:
 
 
 def _named(text: str, node_port: int) -> NodeAllocate:
-    if text == LOCAL or "*" in text:
+    if text == LOCAL:
         return NodeAllocate(text)
+    if "*" in text:
+        _check_pattern(text)
+        return NodeAllocate(*split_address(text))
     address = parse_address(text, node_port)
     return NodeAllocate(address.host, address.port)
 
@@ -260,7 +266,14 @@ def _from_fields(entry: Any, fields: dict[str, Any], node_port: int) -> NodeAllo
     if made.port is None and made.host != LOCAL and "*" not in made.host:
         address = parse_address(made.host, node_port)
         made.host, made.port = address.host, address.port
+    _check_pattern(made.host)
     return made
+
+
+def _check_pattern(host: str) -> None:
+    """Raise for a wildcard that can match no address."""
+    if "*" in host and not re.fullmatch(r"[0-9A-Fa-f:.%*\[\]]+", host):
+        raise ValueError(f"nodes: {host!r} can match no IP address; '*' stands for parts of addresses, not of host names: name the node")
 
 
 class Choices:
@@ -277,6 +290,10 @@ class Choices:
     def add(self, address: Address, entry: NodeAllocate) -> None:
         """This entry decides about the node at this address, from now on."""
         self.exact[address] = entry
+
+    def found(self, address: Address, entry: NodeAllocate) -> None:
+        """A node has shown up at this address that this entry stands for: it decides, unless another names it."""
+        self.exact.setdefault(address, entry)
 
     def add_wild(self, entry: NodeAllocate) -> None:
         """This entry decides about the nodes that it matches, before those that match as much."""

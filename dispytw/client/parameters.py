@@ -28,7 +28,7 @@ from dispytw.values import JOB, WORKER
 TWO_NAMES = (("callback", "job_status"), ("ip_addr", "host"), ("ext_ip_addr", "ext_host"))
 
 #: Parameters of dispy's manual that are not built yet.
-UNBUILT = ("ip_addr", "dest_path", "ping_interval")
+UNBUILT = ("dest_path",)
 
 MULTICAST = "ipv4_udp_multicast: nodes are looked for by broadcast; multicast is not built yet"
 

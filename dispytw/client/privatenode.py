@@ -59,6 +59,7 @@ class PrivateNode:
     def _command(self, cpus: int) -> list[str]:
         return [
             *(sys.executable, "-m", "dispytw.node.tap", "--host", "127.0.0.1", "--port", "0", "--end-with-stdin", "--lease", "0"),
+            "--no-discovery",
             *("--state-dir", os.path.join(self.directory, "node"), "--secret-file", self.secret_file, "--cpus", str(cpus)),
         ]
 

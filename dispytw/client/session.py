@@ -14,10 +14,10 @@ import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
 
-from dispytw.client.advice import no_node_yet, rejection
+from dispytw.client.advice import no_node_yet
 from dispytw.client.clusterend import ClusterEnd
 from dispytw.client.dialer import Dialer
-from dispytw.client.enrolled import Enrolled
+from dispytw.client.enrolled import Enrolled, Search
 from dispytw.client.nodedesk import NodeDesk
 from dispytw.client.nodes import Address, Target
 from dispytw.client.remains import Place
@@ -25,7 +25,7 @@ from dispytw.errors import AuthError, RefusedError, VersionError
 from dispytw.scheduler.connections import ConnectionFromNode, Introduction
 from dispytw.scheduler.dispatcher import Dispatcher
 from dispytw.scheduler.ledger import Ledger
-from dispytw.scheduler.orders import ShowRetry, TellAway, TellBack, TellClosed, TellHeld, TellReady, TellRejected
+from dispytw.scheduler.orders import ShowRetry
 from dispytw.values import PLAIN, Attempt, Body, Computation, JobOptions, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 from dispytw.wire.heartbeat import DEFAULT_HEARTBEAT
@@ -92,19 +92,21 @@ class Session(NodeDesk):
         targets: Sequence[Target],
         reentrant: bool = False,
         pulse_interval: float | None = None,
-        note: str = "",
+        search: Search | None = None,
     ) -> None:
         """Enrol a cluster and dial its nodes.
 
         :param files: digest → content, for every file of the computation and its bundle.
-        :param note: a line for the message that no node was found.
+        :param search: looks for nodes that are not named, if there may be any.
         """
-        enrolled = Enrolled(computation, files, end, tuple(targets), pulse_interval, note)
+        enrolled = Enrolled(computation, files, end, tuple(targets), pulse_interval, search)
         self._enrolled[computation.uid] = enrolled
         self.dispatcher.do(self.ledger.cluster_opened(computation.uid, reentrant, pulse_interval))
         enrolled.reminder = self._clock.callLater(FIRST_WORD, self._remind, computation.uid)
         for target in enrolled.targets:
             self._use(target, computation.uid)
+        if search is not None:
+            search.begin(lambda target: self.found(computation.uid, target), lambda: self._is_served(computation.uid))
 
     def _use(self, target: Target, cluster: bytes) -> None:
         dialer = self._dialers.get(target)
@@ -168,6 +170,8 @@ class Session(NodeDesk):
         if enrolled.reminder.active():
             enrolled.reminder.cancel()
         del self._enrolled[cluster]
+        if enrolled.search is not None:
+            enrolled.search.end()
         for target in set(enrolled.targets):
             self._dialers[target].users.discard(cluster)
         return self._close_unused()
@@ -241,16 +245,23 @@ class Session(NodeDesk):
         return min([pulse for pulse in pulses if pulse is not None], default=0.0)
 
     def _dial_failed(self, dialer: Dialer, error: Exception) -> None:
-        if isinstance(error, (AuthError, VersionError)):
-            self._refused(dialer, str(error))
+        self._refused(dialer, dialer.state, isinstance(error, (AuthError, VersionError)))
 
-    def _refused(self, dialer: Dialer, text: str) -> None:
+    def _refused(self, dialer: Dialer, text: str, by_somebody: bool = True) -> None:
+        """A node cannot be used, or nobody is there. Of one that was named the user is told; one that was found may be dropped."""
         for cluster in sorted(dialer.users):
-            enrolled = self._enrolled[cluster]
-            key = str(dialer.address).encode()
-            if enrolled.refusals.get(key) != text:
-                enrolled.refusals[key] = text
-                enrolled.end.say(f"node {dialer.address} cannot be used: {text}")
+            target = self._enrolled[cluster].target_at(dialer.address)
+            if target is not None and target.found:
+                self._lost_interest(cluster, target, text, by_somebody)
+            elif by_somebody:
+                self._say_once(cluster, str(dialer.address).encode(), f"node {dialer.address} cannot be used: {text}")
+
+    def _lost_interest(self, cluster: bytes, target: Target, text: str, by_somebody: bool) -> None:
+        enrolled, known = self._enrolled[cluster], self._dialers[target].node in self.ledger.nodes
+        if not known and enrolled.search is not None and enrolled.search.failed(target, text, by_somebody):
+            enrolled.targets = tuple(each for each in enrolled.targets if each != target)
+            self._dialers[target].users.discard(cluster)
+            self._clock.callLater(0, self._close_unused)  # not now: its dialer is at work
 
     # How links begin and end (`dispytw.scheduler.connections.LinkEnds`).
     def link_introduced(self, link: ConnectionFromNode, facts: NodeFacts, holder: str) -> None:
@@ -337,40 +348,17 @@ class Session(NodeDesk):
         waiting = [kept for each in self._enrolled.values() if (kept := each.end.kept()) is not None]
         return DeferredList(waiting) if waiting else None
 
-    def tell(self, order: TellAway | TellBack | TellRejected | TellHeld | TellReady | TellClosed) -> None:
-        """See Customer."""
-        if isinstance(order, (TellReady, TellClosed)):
-            return self._show(order)
-        where = f"node {self._addresses[order.node]} ({self.dispatcher.facts[order.node].name})"
-        if isinstance(order, TellRejected):
-            self._say_once(order.cluster, order.node, rejection(where, order.text))
-            self._show(TellClosed(order.cluster, order.node, order.text, is_over=True))
-        elif isinstance(order, TellHeld):
-            self._say_once(order.cluster, order.node, f"{where} is {order.text}; it will be used when it is free")
-        elif isinstance(order, TellBack):
-            self._say_to_users(order.node, f"{where} answers again")
-        else:
-            self._say_to_users(order.node, f"{where} does not answer; {order.jobs} jobs are there")
-
-    def _say_once(self, cluster: bytes, node: bytes, text: str) -> None:
-        enrolled = self._enrolled.get(cluster)
-        if enrolled is not None and enrolled.refusals.get(node) != text:
-            enrolled.refusals[node] = text
-            enrolled.end.say(text)
-
-    def _say_to_users(self, node: bytes, text: str) -> None:
-        for cluster in list(self.ledger.nodes[node].preparations):
-            if cluster in self._enrolled:
-                self._enrolled[cluster].end.say(text)
-
     # Nobody waits in silence.
     def _remind(self, cluster: bytes) -> None:
         enrolled = self._enrolled[cluster]
         enrolled.reminder = self._clock.callLater(NEXT_WORD, self._remind, cluster)
-        if any(node.live and self._is_ready(cluster, node) for node in self.ledger.nodes.values()):
-            return
-        tried = [(str(target.address), self._state_of(target, cluster)) for target in enrolled.targets]
-        enrolled.end.say(no_node_yet(enrolled.computation.name, tried, self.ledger.pending(cluster), enrolled.note))
+        if not self._is_served(cluster):
+            tried = [(str(target.address), self._state_of(target, cluster)) for target in enrolled.targets]
+            tried += enrolled.search.told() if enrolled.search is not None else []
+            enrolled.end.say(no_node_yet(enrolled.computation.name, tried, self.ledger.pending(cluster)))
+
+    def _is_served(self, cluster: bytes) -> bool:
+        return any(node.live and self._is_ready(cluster, node) for node in self.ledger.nodes.values())
 
     @staticmethod
     def _is_ready(cluster: bytes, node: Any) -> bool:

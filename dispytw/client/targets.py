@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from dispytw.client.nodes import LOCAL, NODE_PORT, Address, Choices, NodeAllocate, Target, parse_address
+from dispytw.client.nodes import LOCAL, NODE_PORT, Address, Choices, NodeAllocate, Target, parse_address, split_address
+from dispytw.client.wildcards import Wildcard
 from dispytw.wire.certificates import Certificate
 from dispytw.wire.credentials import credential_from, read_secret_file, secret_credential
 
@@ -23,12 +24,12 @@ class Targets:
 
     :param targets: addresses with credentials.
     :param choices: which entries decide about the node at an address.
-    :param note: a line about what ``'*'`` was taken to mean, or empty.
+    :param wildcards: entries that stand for whatever is found.
     """
 
     targets: tuple[Target, ...]
     choices: Choices
-    note: str = ""
+    wildcards: tuple[Wildcard, ...] = ()
 
 
 def find_targets(
@@ -47,24 +48,23 @@ def find_targets(
     """
     run_node = parse_address(environ[RUN_NODE], NODE_PORT) if RUN_NODE in environ else None
     found: dict[Target, NodeAllocate] = {}
-    note = ""
-    wild = [entry for entry in entries if "*" in entry.host]
+    wildcards: list[Wildcard] = []
     for entry in entries:
-        if entry in wild and entry.host != "*":
-            note = note or f"{entry.host!r} selects among the nodes that are found, and dials none; name one in nodes=[…]"
-            continue
         private = entry.host == LOCAL
         if private:
             address, credential = start_private_node()
         elif entry.host == "*" and run_node is not None:
             address, credential = run_node, None
+        elif "*" in entry.host:
+            credential = credential_from(secret, environ=environ, certificate=certificate)
+            pattern, port = split_address(entry.host)
+            wildcards.append(Wildcard(pattern, entry.port or port or node_port, entry, credential))
+            continue
         else:
-            host = "127.0.0.1" if entry.host == "*" else entry.host
-            address, credential = parse_address(host, entry.port or node_port), None
-            if entry.host == "*":
-                note = f"'*' means {address} until discovery is built; name other nodes in nodes=[…]"
+            address, credential = parse_address(entry.host, entry.port or node_port), None
         if address == run_node:
             credential, private = secret_credential(read_secret_file(environ[RUN_SECRET_FILE])), True
         credential = credential or credential_from(secret, environ=environ, certificate=certificate)
         found.setdefault(Target(address, credential, private), entry)
-    return Targets(tuple(found), Choices({target.address: entry for target, entry in found.items()}, wild), note)
+    choices = Choices({target.address: entry for target, entry in found.items()}, [each.entry for each in wildcards])
+    return Targets(tuple(found), choices, tuple(wildcards))

@@ -15,12 +15,15 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from dispytw.discovery.beacon import Presence
+from dispytw.discovery.udp import Answerer
 from dispytw.errors import StateDirError
 from dispytw.node.adoption import Orphan, find_orphans, find_remains
 from dispytw.node.availability import Gauge
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.hardening import hide_process
+from dispytw.node.herald import Herald
 from dispytw.node.journal import Journal
 from dispytw.node.keeper import RETENTION, Keeper
 from dispytw.node.launcher import Launcher, sweep_leftovers
@@ -57,6 +60,8 @@ class NodeConfig:
     :param lease: seconds for which supervisors go on without a daemon.
     :param retention: seconds for which outcomes are kept that nobody fetches.
     :param survives_power_loss: whether what is kept survives the end of the machine too.
+    :param discoverable: whether clients that do not know the node's address may find it.
+    :param ping_interval: seconds between announcements while the node is free; None for one only.
     """
 
     host: str
@@ -71,6 +76,8 @@ class NodeConfig:
     lease: float = 3600.0
     retention: float = RETENTION
     survives_power_loss: bool = False
+    discoverable: bool = False
+    ping_interval: float | None = None
 
 
 class NodeService(Service):
@@ -85,6 +92,7 @@ class NodeService(Service):
         self._reactor = reactor
         self._links: set[ConnectionFromScheduler] = set()
         self._stdin: _EndOfInput | None = None
+        self._herald: Herald | None = None
 
     def startService(self) -> None:
         """Open the state directory, take over what an earlier incarnation left or end it, then listen.
@@ -182,11 +190,23 @@ class NodeService(Service):
             host=where.host,
             port=where.port,
         )
+        if self._config.discoverable:
+            self._herald = self._let_be_found(where.host, where.port)
         if self._config.end_with_stdin:
             self._stdin = _EndOfInput(self._reactor)
         if self._config.announce_fd is not None:
             os.write(self._config.announce_fd, f"{where.host} {where.port}\n".encode())
             os.close(self._config.announce_fd)
+
+    def _let_be_found(self, host: str, port: int) -> Herald:
+        porch = Answerer(self._reactor, Presence(self._facts.uid, port, self._facts.name), host, port, time.monotonic)
+        bench = self._steward.bench
+        herald = Herald(
+            porch, lambda: bench.holder is None and not bench.stopping, self._reactor, time.monotonic, self._config.ping_interval
+        )
+        herald.begin()
+        self._steward.freed = herald.freed
+        return herald
 
     def stopService(self) -> Deferred[None]:
         """Take nothing new, cancel what runs, tell it, end the supervisors; what nobody acknowledges stays in the journal."""
@@ -196,6 +216,9 @@ class NodeService(Service):
         if self._stdin is not None:
             self._stdin.stop()
         done: Deferred[Any] = self._listening.stopListening() or succeed(None)
+        if self._herald is not None:
+            herald = self._herald
+            done.addCallback(lambda _: herald.stop())
         done.addCallback(lambda _: self._steward.do(self._steward.bench.stopped()))
         done.addCallback(lambda _: self._launcher.stop())
         done.addCallback(lambda _: self._say_goodbye())

@@ -41,6 +41,7 @@ class Steward:
     :param clock: wakes us.
     :param now: monotonic seconds.
     :param in_thread: calls a function that waits for the disk, outside the reactor thread.
+    :ivar freed: called when the client that had the node has left it.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Steward:
     ) -> None:
         self.bench = bench
         self.launcher: Launches = _NoLauncher()
+        self.freed: Callable[[], Any] = lambda: None
         self.keeper = keeper
         self._files = files
         self._clock = clock
@@ -66,6 +68,7 @@ class Steward:
         self._timeouts: dict[Attempt, float] = {}
         self._timer: Any = None
         self._told: Deferred[None] | None = None
+        self._was_held = False
         keeper.events = self
 
     # Clients.
@@ -249,6 +252,9 @@ class Steward:
             self._set_timer()
         elif not self._told.called and not self.bench.owes():
             self._told.callback(None)
+        was_held, self._was_held = self._was_held, self.bench.holder is not None
+        if was_held and not self._was_held:
+            self.freed()
 
     def _set_timer(self) -> None:
         due = self.bench.next_due()

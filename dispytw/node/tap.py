@@ -41,6 +41,7 @@ class Options(usage.Options):
         ["keyfile", None, None, "file with its private key, unless that is in certfile"],
         ["cafile", None, None, "file with a private authority's certificates: others must show one of its, not the same"],
         ["state-dir", None, None, "directory for what the node must remember"],
+        ["ping-interval", None, 0.0, "seconds between broadcasts that a free node is here; 0: at start and when freed only", float],
         ["zombie-interval", None, 60.0, "minutes for which jobs of a silent client go on", float],
         ["lease", None, 60.0, "minutes for which computations go on when this daemon is killed", float],
         ["retention", None, 7.0, "days for which results are kept that nobody fetches", float],
@@ -48,6 +49,7 @@ class Options(usage.Options):
         ["announce-fd", None, None, "descriptor on which 'host port' is written once the node listens", _number],
     ]
     optFlags: list[list[Any]] = [
+        ["no-discovery", None, "answer no client that looks for nodes by broadcast, and announce nothing"],
         ["insecure", None, "neither encrypt nor ask for a secret"],
         ["end-with-stdin", None, "end when standard input is closed"],
         ["debug", "d", "log more"],
@@ -68,6 +70,8 @@ class Options(usage.Options):
             self["cpus"] += cores
         if self["cpus"] <= 0:
             raise usage.UsageError(f"--cpus leaves no slot: there are {cores} cores")
+        if self["ping-interval"] and not 1 <= self["ping-interval"] <= 86400:
+            raise usage.UsageError("--ping-interval must be 0 or a number of seconds from 1 to 86400")
         if not self["zombie-interval"] > 0:
             raise usage.UsageError("--zombie-interval must be a number of minutes above 0")
         if not self["lease"] >= 0 or not self["retention"] >= 0:
@@ -117,6 +121,8 @@ def makeService(options: Options) -> IService:
         lease=options["lease"] * 60,
         retention=options["retention"] * 24 * 3600,
         survives_power_loss=options["durability"] == "full",
+        discoverable=not options["no-discovery"],
+        ping_interval=options["ping-interval"] or None,
     )
     return build_service(config, reactor)  # type: ignore[return-value, unused-ignore]
 

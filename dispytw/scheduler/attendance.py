@@ -73,6 +73,7 @@ class Attendance:
             node.strays.clear()
             orders = self._begin_anew(node)
         node.name, node.offered = facts.name, facts.cpus
+        node.count_cpus()
         self._changed(node)
         return [*orders, Reconcile(node.uid, tuple(job.belief for job in node.jobs.values()))]
 
@@ -307,6 +308,7 @@ class Attendance:
         assert job.node is not None
         node = self.nodes[job.node]
         del node.jobs[job.uid]
+        node.loose -= job.pinned is None
         preparation = node.preparations.get(job.cluster)
         if preparation is not None:
             preparation.busy -= 1
@@ -337,7 +339,7 @@ class Attendance:
             self._waited_for[node.uid] = node
         else:
             self._waited_for.pop(node.uid, None)
-        if node.parked and node.jobs:
+        if node.loose and node.parked:
             self._parking[node.uid] = node
         else:
             self._parking.pop(node.uid, None)

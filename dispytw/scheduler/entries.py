@@ -139,6 +139,7 @@ class NodeEntry:
     :ivar cpus: slots that are used: those offered, or as many as the user has set by ``wanted``.
     :ivar offered: slots that it has.
     :ivar pins: jobs that wait for this node alone.
+    :ivar loose: jobs there that might as well run elsewhere.
     """
 
     uid: bytes
@@ -158,13 +159,18 @@ class NodeEntry:
     preparations: dict[bytes, Preparation] = attrs.field(factory=dict)
     wanted: int | None = None
     pins: int = 0
+    loose: int = 0
+    cpus: int = attrs.field(init=False)
 
-    @property
-    def cpus(self) -> int:
-        """See above; `wanted` counts from the end when it is negative."""
+    def __attrs_post_init__(self) -> None:
+        self.count_cpus()
+
+    def count_cpus(self) -> None:
+        """What is offered or wanted has changed; a negative number is how many are to be left free."""
         if self.wanted is None:
-            return self.offered
-        return min(self.wanted, self.offered) if self.wanted >= 0 else max(0, self.offered + self.wanted)
+            self.cpus = self.offered
+        else:
+            self.cpus = min(self.wanted, self.offered) if self.wanted >= 0 else max(0, self.offered + self.wanted)
 
     @property
     def busy(self) -> int:

@@ -276,7 +276,8 @@ class Ledger(Placement):
     def _recalls(self) -> list[Order]:
         """Nothing waits here: let a node with nothing to do get half of what waits on another one."""
         orders: list[Order] = []
-        for uid in {job.cluster for node in self._parking.values() for job in node.jobs.values()} if self._parking else ():
+        there = (uid for node in self._parking.values() for uid, each in node.preparations.items() if each.busy)
+        for uid in dict.fromkeys(there):
             cluster = self.clusters[uid]
             mine = [node for node in self._parking.values() if self._may_recall(node, uid)]
             if mine and self._best(cluster, parks=False) is not None:
@@ -289,8 +290,8 @@ class Ledger(Placement):
     def _may_recall(node: NodeEntry, cluster: bytes) -> bool:
         """Whether the node is there, has the cluster's jobs only, and was not asked in vain since anything ended there."""
         preparation = node.preparations.get(cluster)
-        alone = preparation is not None and preparation.busy == len(node.jobs) and node.may_give_back
-        return alone and node.live and not node.recalling and node.recalled != len(node.jobs)
+        alone = preparation is not None and preparation.busy == len(node.jobs)
+        return alone and node.live and not node.recalling and node.recalled != len(node.jobs) and node.may_give_back
 
     def _assign(self, cluster: ClusterEntry, node_uid: bytes, queue: Queue[JobEntry]) -> Assign:
         job = queue.pop()
@@ -299,6 +300,7 @@ class Ledger(Placement):
         job.state, job.node, job.incarnation = JobState.ASSIGNED, node_uid, node.incarnation
         job.number += 1
         node.jobs[job.uid] = job
+        node.loose += job.pinned is None
         preparation = node.preparations[cluster.uid]
         preparation.busy += 1
         job.generation = preparation.generation

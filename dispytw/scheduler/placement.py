@@ -33,6 +33,7 @@ class Placement(Attendance):
         """
         node = self.nodes[node_uid]
         node.wanted = cpus
+        node.count_cpus()
         self._changed(node)
         return self._dispatched() + self._unpark(node)
 

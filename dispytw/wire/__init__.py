@@ -7,7 +7,8 @@ secret, or that the certificates they have shown are fit (`dispytw.wire.verdict`
 runs. Everything may be said twice: ids are made by the sender, and a duplicate gets the same answer as the first.
 
 **The scheduler gets to know a node.** Its first words are `Introduce`: who am I, which versions do I speak, how often will you
-hear from me. The node answers with what it is: name, slots, incarnation. Then `Reconcile`: the scheduler lists the attempts
+hear from me. The node answers with what it is: name, slots, incarnation; and with how busy it is, which it tells again and again by
+`NodeAvailable` to those who want to know. Then `Reconcile`: the scheduler lists the attempts
 it believes to be on that node, the node answers for each what it knows (ended, running, handed, never started, unknown) and adds
 those that the scheduler did not name. Only now are new jobs given to that node. This happens at every connection, so there is no
 second way for a repair. `TakeOver` comes before it when another client's computation, which is gone, is to be brought home.
@@ -23,7 +24,7 @@ means that the attempt never started. A record may name a timeout, which the nod
 attempts, never jobs, so that a late cancel hits nothing else. A body of more than 48 KiB does not fit a box: it is streamed
 *before* the command whose record names it (`dispytw.wire.streams`), so the receiver has it whole when it learns what it is for. A
 node may be given more short jobs than it has slots; those that have not begun can be got back by `RecallJobs`, and the node tells
-which ones by `JobsGivenBack`.
+which ones by `JobsGivenBack`. `ListJobs` asks which have begun and not ended.
 
 **The end.** `CloseComputation` runs cleanup() on the node and removes its files. A closed link is noticed at once, a silent one after five
 `Heartbeat` s: the node is then *away*, and what becomes of its jobs is decided by the ledger (`dispytw.scheduler.ledger`).

@@ -77,6 +77,17 @@ class Session:
         job._owner.view.job_settled(job, None, None, Outcome(status, Inline(b"m\x07")))  # type: ignore[attr-defined]
 
 
+class Finder:
+    """Remembers what is looked for."""
+
+    def __init__(self) -> None:
+        self.searches: list[tuple[Any, ...]] = []
+
+    def search(self, *arguments: Any) -> int:
+        self.searches.append(arguments)
+        return len(self.searches)
+
+
 class Engine:
     """An engine without threads: what is posted happens at once, callbacks too."""
 
@@ -84,6 +95,7 @@ class Engine:
         self.reactor: Any = Clock()
         self.reactor.getThreadPool = lambda: None
         self.session = Session()
+        self.finder = Finder()
         self.clusters: dict[bytes, JobCluster] = {}
         self.bridge = self.keeper = self
         self.refusal: Exception | None = None

@@ -174,15 +174,26 @@ class Opening(ClusterTestCase):
         self.assertEqual((cluster.uid, "compute", None), (computation.uid, computation.name, computation.program))
         self.assertIs(cluster.view, end)
         self.assertEqual(["node7:51500", "node8:51400"], [str(target.address) for target in targets])
-        self.assertEqual({"reentrant": True, "pulse_interval": 2, "note": ""}, options)
+        self.assertEqual({"reentrant": True, "pulse_interval": 2, "search": 1}, options)
         self.assertEqual([len(body.data) for body in files.values()], [computation.bundle.size])
         self.assertIs(cluster, self.engine.clusters[cluster.uid])
         self.assertEqual("compute", cluster.name)
 
+    def test_wildcards(self) -> None:
+        """They are looked for, where and how often the program wants; nothing is dialled before something is found."""
+        self.cluster(nodes=["10.0.*", "node7"], ip_addr="127.0.0.1", ping_interval=5)
+        ((*_, targets), options) = self.session.opened[0]
+        self.assertEqual((["node7:51348"], 1), ([str(target.address) for target in targets], options["search"]))
+        ((wildcards, choices, hosts, ping_interval),) = self.engine.finder.searches
+        self.assertEqual([("10.0.*", 51348, secret_credential(SECRET))], [(w.pattern, w.port, w.credential) for w in wildcards])
+        self.assertEqual((("127.0.0.1",), 5), (hosts, ping_interval))
+        self.assertIs(choices, self.session.opened[0][0][2].placing.choices)
+
     def test_star(self) -> None:
-        """How a star was understood goes along, for the reminder."""
+        """Nothing named means whatever is found."""
         self.cluster(nodes=None)
-        self.assertIn("'*' means 127.0.0.1:51348", self.session.opened[0][1]["note"])
+        ((wildcards, _, hosts, ping_interval),) = self.engine.finder.searches
+        self.assertEqual((["*"], (), None), ([each.pattern for each in wildcards], hosts, ping_interval))
 
     def test_local(self) -> None:
         """'local' is the private node."""

@@ -189,6 +189,18 @@ class Trying(unittest.TestCase):
             self.dialling.clock.advance(30)
         self.assertEqual(2, len(self.dialling.failures))
 
+    def test_at_once(self) -> None:
+        """Whoever has reason to believe that the node is there now does not wait for the next try; a try that goes on is left alone."""
+        self.dialer.dial()
+        self.dialer.hasten()
+        self.assertEqual(1, len(self.dialling.dialled))
+        self.dialling.fail()
+        self.dialer.hasten()
+        self.assertEqual((2, []), (len(self.dialling.dialled), self.dialling.waits))
+        self.dialer.stop()
+        self.dialer.hasten()
+        self.assertEqual(2, len(self.dialling.dialled))
+
     def test_called_off_by_somebody_else(self) -> None:
         """A try that was cancelled below us is a failure like any other: there is a next one."""
         self.dialer.dial()

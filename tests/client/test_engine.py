@@ -173,6 +173,21 @@ class Making(EngineTestCase):
         self.assertEqual((16, self.engine.uid), (len(self.engine.uid), self.engine.session.uid))
 
 
+    def test_a_forked_copy(self) -> None:
+        """It closes its copies of the links and of the sockets of discovery, and leaves signals alone."""
+        done: list[str] = []
+        for place, name in (("session", "abandon_links"), ("finder", "abandon")):
+            self.patch(getattr(self.engine, place), name, lambda name=name: done.append(name))
+        self.engine.keeper = mock.Mock()
+        self.engine.abandon()
+        self.assertEqual(["abandon_links", "abandon"], done)
+        self.engine.keeper.forget_signals.assert_called_once_with()
+
+    def test_finding_nodes(self) -> None:
+        """Is done in the reactor's thread."""
+        self.assertIs(self.bridge.reactor, self.engine.finder.reactor)
+
+
 class UserCode(EngineTestCase):
     """Callbacks and NodeAllocate.allocate."""
 

@@ -219,6 +219,8 @@ class More(NodeCase):
         asked = [uid for name, _, *rest in self.session.asked if name == "allocate_node" for uid in rest]
         self.assertEqual([EIGHT, NINE], asked)
         self.assertEqual([("extend", [])], self.targets())
+        (wildcards,) = [rest[-1] for name, *rest in self.session.asked if name == "search_again"]
+        self.assertEqual(["10.0.0.8*"], [each.pattern for each in wildcards])
 
     def test_closed(self) -> None:
         """-1, and a warning."""
@@ -251,6 +253,7 @@ class More(NodeCase):
         discover.assert_called_once_with()
         self.session.asked.clear()
         self.made.discover_nodes("*")
+        self.assertIn(("search_again", self.made.uid), self.session.asked)
         self.assertEqual(("dial_again", ["10.0.0.7:51348", "10.0.0.8:51348", "10.0.0.8:51400"]), self.targets()[0])
 
 

@@ -163,6 +163,17 @@ class Entries(unittest.TestCase):
         first.depends.append("y.py")
         NodeAllocate("b").depends.append("z.py")
         self.assertEqual((["x.py"], ["x.py"], []), (given, second.depends, NodeAllocate("c").depends))
+    def test_parts_of_addresses(self) -> None:
+        """A star within an address, with or without a port."""
+        self.assertEqual([("192.168.3.*", None, 0), ("10.*", 9, 0), ("*", 9, 0)], self.entries(["192.168.3.*", "10.*:9", "*:9"]))
+        chosen = NodeAllocate("192.168.3.*", cpus=2)
+        self.assertIs(chosen, node_entries([chosen], 7)[0])
+
+    def test_parts_of_names(self) -> None:
+        """A star within a host name would never match: that is said at once, of a string as of a NodeAllocate."""
+        for node in ("node*", NodeAllocate("node*"), "*.example.org:9"):
+            with self.assertRaisesRegex(ValueError, r"^nodes: '.*' can match no IP address; .*name the node"):
+                node_entries([node], 7)
 
     def test_wrong_types(self) -> None:
         """What names no node raises, naming it, what came and what is wanted."""

@@ -68,11 +68,11 @@ class StandIn(unittest.TestCase):
         self.assertEqual(Address("::1", 40001), self.node(LISTENS.replace("127.0.0.1", "::1")).address)
 
     def test_what_it_is_told(self) -> None:
-        """dispynode is told to listen on loopback at any free port, to end with its standard input, and how many slots to offer."""
+        """dispynode is told to listen on loopback at any free port, to show itself to nobody, to end with its standard input, and how many slots to offer."""
         node = self.node()
         command = node._command(3)
         self.assertEqual([sys.executable, "-m", "dispytw.node.tap"], command[:3])
-        for words in ("--host 127.0.0.1", "--port 0", "--end-with-stdin", "--cpus 3", f"--secret-file {node.secret_file}", node.directory):
+        for words in ("--host 127.0.0.1", "--port 0", "--no-discovery", "--end-with-stdin", "--cpus 3", f"--secret-file {node.secret_file}", node.directory):
             self.assertIn(words, " ".join(command))
 
     def test_secret(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 from typing import Any
+from unittest import mock
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from dispytw.client.enrolled import Target
 from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
 from dispytw.testing import House, MemoryCluster, MemoryNode
@@ -87,6 +89,54 @@ class AtWork(SynchronousTestCase):
         self.house.advance(0.5)
         self.assertEqual([Address("127.0.0.1", 51348)], found)
         self.assertEqual(named.address, found[0].named)
+
+    def found(self, cluster: MemoryCluster, node: MemoryNode) -> None:
+        """The cluster's search has found a node; it gives up at the first failure."""
+        self.session._enrolled[cluster.uid].search = mock.Mock(failed=lambda *_: True, told=list)
+        self.session.found(cluster.uid, Target(node.address, None, found=True))
+        self.house.advance(0.5)
+
+    def test_found_at_two_addresses(self) -> None:
+        """A node that was found at two of its addresses gets one link, and jobs as any other."""
+        cluster = self.client.cluster([])
+        for node in (self.node, self.also_known_as("10.0.0.7")):
+            self.found(cluster, node)
+        job = cluster.submit(0.1)
+        self.house.advance(1)
+        self.assertEqual((FINISHED, 1, []), (job.status, self.links(), cluster.said))
+
+    def test_found_and_written_down(self) -> None:
+        """What a recover file is told of a node that was found is where it was found, and what opens it."""
+        cluster = self.client.cluster([])
+        places: list[Place] = []
+        cluster.jobs_leave = lambda place, *_: (places.append(place), True)[1]  # type: ignore[method-assign]
+        self.found(cluster, self.node)
+        cluster.submit(0.1)
+        self.house.advance(1)
+        self.assertEqual([Place(self.node.uid, "127.0.0.1", 51348, None, False)], places)
+
+    def test_found_and_away(self) -> None:
+        """A node that was found and has proved to be ours is dialled for ever, like one that is named."""
+        cluster = self.client.cluster([])
+        self.found(cluster, self.node)
+        job = cluster.submit(10.0)
+        self.house.advance(1)
+        self.node.kill_daemon()
+        self.house.advance(100)
+        self.node.restart()
+        self.house.advance(60)
+        self.assertEqual((FINISHED, 1), (job.status, self.links()))
+
+    def test_found_and_not_there(self) -> None:
+        """One that never was a node of ours is dialled no more when the search gives it up."""
+        cluster = self.client.cluster([])
+        self.node.crash()
+        self.found(cluster, self.node)
+        self.node.restart()
+        self.house.advance(100)
+        self.assertEqual(0, self.links())
+        self.found(cluster, self.node)
+        self.assertEqual(1, self.links())
 
     def test_links_come_back(self) -> None:
         """A link that was cut is dialled again by every name, one link results, and jobs have gone on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -11,8 +11,9 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from dispytw.client.nodes import Address
+from dispytw.client.nodes import Address, NodeAllocate
 from dispytw.client.session import Introduction, Session, Target
+from dispytw.client.wildcards import Wildcard
 from dispytw.errors import AuthError, VersionError
 from dispytw.inmemory import Peer
 from dispytw.values import CANCELLED, Computation, File, Inline, NodeFacts, Outcome
@@ -155,6 +156,121 @@ class Dialling(Dials):
         self.assertEqual([], self.clock.getDelayedCalls())
 
 
+class Search:
+    """A search whose finds the test makes; it gives up what it is told to."""
+
+    def __init__(self) -> None:
+        self.gives_up = False
+        self.failures: list[tuple[str, str, bool]] = []
+        self.ended = 0
+        self.asked: list[str] = []
+
+    def ask_again(self) -> None:
+        self.asked.append("again")
+
+    def look_for(self, wildcards: Sequence[Wildcard]) -> None:
+        self.asked += [wildcard.pattern for wildcard in wildcards]
+
+    def begin(self, found: Callable[[Target], None], is_served: Callable[[], bool]) -> None:
+        self.found, self.is_served = found, is_served
+
+    def failed(self, target: Target, text: str, refused: bool) -> bool:
+        self.failures.append((str(target.address), text, refused))
+        return self.gives_up
+
+    def told(self) -> list[tuple[str, str]]:
+        return [("*", "asked")]
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+class Finding(Dials):
+    """Nodes that nobody has named."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.search = Search()
+        self.node7 = Target(Address("10.0.0.7", 51348), None, found=True)
+
+    def test_dialled(self) -> None:
+        """What is found is dialled, once; a cluster that names it, and one that finds it too, share the link."""
+        end = self.open(1, search=self.search)
+        self.assertEqual([], self.dials)
+        for _ in range(2):
+            self.search.found(self.node7)
+        self.open(2, self.target("10.0.0.7"))
+        self.assertEqual(["10.0.0.7:51348"], [str(dial.address) for dial in self.dials])
+        self.assertFalse(self.search.is_served())
+        self.clock.advance(3)
+        self.assertEqual(1, end.said[-1].count("10.0.0.7:51348"))
+        self.session.close_cluster(b"\1" * 16)
+        self.assertEqual((1, False), (self.search.ended, self.dials[0].done.called))
+        self.search.found(self.node7)
+        self.session.close_cluster(b"\2" * 16)
+        self.assertTrue(self.dials[0].done.called)
+
+    def test_refused(self) -> None:
+        """A node of somebody else's is dropped without a word: on a network of many there are many. The reminder tells of it."""
+        end = self.open(1, self.target(), search=self.search)
+        self.search.found(self.node7)
+        self.search.gives_up = True
+        self.dials[1].fail(AuthError("wrong secret"))
+        self.assertEqual(([("10.0.0.7:51348", "wrong secret", True)], []), (self.search.failures, end.said))
+        self.clock.advance(60)
+        self.assertEqual(2, len(self.dials))
+        self.assertEqual("no node for compute1 yet; 0 jobs wait. Tried:\n  node7:51348: not tried yet\n  *: asked", end.said[-1])
+        self.search.found(self.node7)
+        self.assertEqual(3, len(self.dials))
+
+    def test_refused_where_it_is_named(self) -> None:
+        """To a cluster that names it, it is said, and it is dialled on for that."""
+        self.open(1, search=self.search)
+        end = self.open(2, self.target("10.0.0.7"))
+        self.search.found(self.node7)
+        self.search.gives_up = True
+        self.dials[0].fail(AuthError("wrong secret"))
+        self.assertEqual(["node 10.0.0.7:51348 cannot be used: wrong secret"], end.said)
+        self.until_dialled()
+
+    def test_nobody_there(self) -> None:
+        """It is dialled on until the search gives it up."""
+        self.open(1, search=self.search)
+        self.search.found(self.node7)
+        for _ in range(2):
+            self.dials[-1].fail(ConnectionRefusedError())
+            self.until_dialled()
+        self.search.gives_up = True
+        self.dials[-1].fail(ConnectionRefusedError())
+        self.clock.pump([1.0] * 100)
+        self.assertEqual((3, [False] * 3), (len(self.dials), [refused for *_, refused in self.search.failures]))
+
+    def test_another_role(self) -> None:
+        """What is no node is dropped as well, in the midst of its greeting."""
+        self.open(1, search=self.search)
+        self.search.found(self.node7)
+        self.search.gives_up = True
+        self.assertIsNone(self.dials[-1].greet("scheduler"))
+        self.clock.pump([1.0] * 100)
+        self.assertEqual((1, [("10.0.0.7:51348", "it is no node but a scheduler", True)]), (len(self.dials), self.search.failures))
+
+    def test_asking_for_more(self) -> None:
+        """A cluster that has a search can have it ask again, or for more, as long as it is open."""
+        self.open(1, search=self.search)
+        self.open(2)
+        for number in (1, 2, 3):
+            self.session.search_again(bytes([number]) * 16)
+            self.session.search_again(bytes([number]) * 16, [Wildcard("10.*", 51348, NodeAllocate("10.*"))])
+        self.assertEqual(["again", "10.*"], self.search.asked)
+
+    def test_closed(self) -> None:
+        """Nothing is left."""
+        self.open(1, search=self.search)
+        self.search.found(self.node7)
+        self.session.close_cluster(b"\1" * 16)
+        self.assertEqual(([], 1), (self.clock.getDelayedCalls(), self.search.ended))
+
+
 class Reminding(Dials):
     """A cluster without a node hears of it."""
 
@@ -169,8 +285,8 @@ class Reminding(Dials):
         self.assertEqual([3, 63, 123], times)
 
     def test_what(self) -> None:
-        """What was tried, what came of each, how many jobs wait, and how the addresses were chosen."""
-        end = self.open(1, self.target(), self.target("node8"), self.target("node9"), note="'*' means this")
+        """What was tried, what came of each, and how many jobs wait."""
+        end = self.open(1, self.target(), self.target("node8"), self.target("node9"))
         self.dials[0].fail(ConnectionRefusedError())
         self.dials[1].fail(AuthError("wrong secret"))
         for job in (b"1", b"2"):
@@ -180,8 +296,7 @@ class Reminding(Dials):
             "no node for compute1 yet; 2 jobs wait. Tried:\n"
             "  node7:51348: connection refused: nothing listens there; start a node with 'dispynode'\n"
             "  node8:51348: wrong secret\n"
-            "  node9:51348: not tried yet\n"
-            "  ('*' means this)",
+            "  node9:51348: not tried yet",
             end.said[-1],
         )
 

@@ -64,8 +64,9 @@ class Naming(TargetsTestCase):
 
     def test_port(self) -> None:
         """Who is named without a port listens at the cluster's node_port."""
-        found = self.find(["a", NodeAllocate("b"), "*"], node_port=60000)
-        self.assertEqual(["a:60000", "b:60000", "127.0.0.1:60000"], [str(target.address) for target in found.targets])
+        found = self.find(["a", NodeAllocate("b"), "*", NodeAllocate("10.*", 5)], node_port=60000)
+        self.assertEqual(["a:60000", "b:60000"], [str(target.address) for target in found.targets])
+        self.assertEqual([60000, 5], [wildcard.port for wildcard in found.wildcards])
 
     def test_who_decides(self) -> None:
         """Which entry decides about a node is found by the address that was dialled; the first of two counts."""
@@ -76,21 +77,24 @@ class Naming(TargetsTestCase):
         self.assertEqual("b", found.choices.exact[Address("b", 51348)].host)
 
     def test_patterns(self) -> None:
-        """A star within an address dials nobody, and says so when nobody else is named; it has a say about whatever is found."""
+        """A star within an address dials nobody; it has a say about whatever is found."""
         found = self.find(["10.0.*", "a"])
         self.assertEqual(["a:51348"], [str(target.address) for target in found.targets])
-        self.assertEqual("'10.0.*' selects among the nodes that are found, and dials none; name one in nodes=[…]", found.note)
         self.assertEqual(["10.0.*"], [entry.host for entry in found.choices.of(Address("10.0.7.7", 51348))])
 
     def test_a_port_in_a_host(self) -> None:
         """A NodeAllocate may name it there."""
         self.assertEqual(["a:51400", "[::1]:51348"], [address for address, _ in self.dialled([NodeAllocate("a:51400"), NodeAllocate("::1")])])
 
-    def test_star(self) -> None:
-        """A star means this machine, and there is a line to say so; named nodes need none."""
-        self.assertEqual([("127.0.0.1:51348", secret_credential(PASSED))], self.dialled("*"))
-        self.assertIn("'*' means 127.0.0.1:51348 until discovery is built", self.find("*").note)
-        self.assertEqual("", self.find(["127.0.0.1"]).note)
+    def test_wildcards(self) -> None:
+        """They dial nobody; each goes with its entry and what the program passed."""
+        entry = NodeAllocate("10.0.*", cpus=1)
+        found = self.find(["*", entry, "a"])
+        self.assertEqual(["a:51348"], [str(target.address) for target in found.targets])
+        credential = secret_credential(PASSED)
+        self.assertEqual([("*", credential), ("10.0.*", credential)], [(each.pattern, each.credential) for each in found.wildcards])
+        self.assertIs(entry, found.wildcards[1].entry)
+        self.assertEqual((), self.find("a").wildcards)
 
     def test_local(self) -> None:
         """'local' is a private node with a secret of its own, whatever the program passed."""
@@ -137,8 +141,9 @@ class Certificates(TargetsTestCase):
     own = pair().as_certificate()
 
     def credentials(self, nodes: object, secret: str = "") -> list[Any]:
-        """What each target is dialled with."""
-        return [target.credential for target in self.find(nodes, secret, certificate=self.own).targets]
+        """What each target is dialled with, and then what will be found."""
+        found = self.find(nodes, secret, certificate=self.own)
+        return [*(target.credential for target in found.targets), *(each.credential for each in found.wildcards)]
 
     def test_alone(self) -> None:
         """The user's own secret is not asked for, and none is made."""
@@ -167,9 +172,10 @@ class UnderRun(TargetsTestCase):
         self.run_target = (str(RUN_ADDRESS), secret_credential(OF_RUN))
 
     def test_star(self) -> None:
-        """A star means the private node, and needs no explanation."""
+        """A star means the private node, and nobody is asked; any other wildcard is one."""
         self.assertEqual([self.run_target], self.dialled("*"))
-        self.assertEqual("", self.find("*").note)
+        self.assertEqual((), self.find("*").wildcards)
+        self.assertEqual(["10.*"], [each.pattern for each in self.find(["*", "10.*"]).wildcards])
         self.assertEqual("*", self.find("*").choices.exact[RUN_ADDRESS].host)
 
     def test_whatever_was_passed(self) -> None:

@@ -8,7 +8,8 @@ In ``setUp``: ``self.daemons = Daemons(self)``. Then::
 
 Everything runs in an empty home of its own, under a mark in the environment that all descendants inherit. A test has 30 seconds: when
 they are over, all logs are printed, every marked process is ended by its pid, and the waiting test fails. At the test's end every
-node has to end on SIGTERM, nothing marked may be left, nor anything in a node's ``run/``.
+node has to end on SIGTERM, nothing marked may be left, nor anything in a node's ``run/``, and no Python process may have tried to
+send anything off this machine.
 
 No reactor is needed: the methods block.
 """
@@ -33,6 +34,8 @@ from weakref import WeakSet
 
 import attrs
 import psutil
+
+from tests import loopback
 
 #: Seconds that a test may take.
 DEADLINE = 30.0
@@ -159,6 +162,7 @@ class Daemons:
         #: A directory for the test's files; short, so that Unix sockets fit below it.
         self.root = Path(tempfile.mkdtemp(prefix="dispytw-"))
         self.home = self._directory("home")
+        self.trespasses = self.root / "trespasses"
         self.environment = self._environment()
         self._started: list[RunningProgram] = []
         self._expired = False
@@ -288,9 +292,16 @@ class Daemons:
             "HOME": str(self.home),
             "TMPDIR": str(self._directory("tmp")),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": str(SOURCE_ROOT),
+            "PYTHONPATH": os.pathsep.join([str(self._guard()), str(SOURCE_ROOT)]),
+            loopback.REPORT: str(self.trespasses),
             MARK: self.mark,
         }
+
+    def _guard(self) -> Path:
+        """A directory that makes Python processes stay on this machine."""
+        guard = self._directory("guard")
+        (guard / "sitecustomize.py").write_text(loopback.CUSTOM)
+        return guard
 
     def _expire(self, number: int, frame: FrameType | None) -> None:
         """The time is over. Runs in the main thread, wherever that waits, and ends the wait."""
@@ -341,6 +352,8 @@ class Daemons:
             for node in asked
             if (left := _names(node.state_dir / "run"))
         ]
+        if self.trespasses.exists():
+            faults += self.trespasses.read_text("utf-8").splitlines()
         _, left = psutil.wait_procs(self.marked(), timeout=GRACE if len(asked) < len(nodes) else 1)
         return faults + [f"left behind: {_described(process)}" for process in left]
 

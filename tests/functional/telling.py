@@ -10,7 +10,7 @@ import fcntl
 import os
 import sys
 import unittest
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.functional.daemons import Completed, Daemons, RunningProgram
@@ -25,16 +25,22 @@ class TellingProgram:
     :param daemons: the test's processes.
     :param source: its source text, whose first line becomes its second.
     :param arguments: its arguments.
+    :param python: the command that runs it, where that is no ordinary one.
     """
 
     def __init__(
-        self, daemons: Daemons, source: str, *arguments: str | Path, env: Mapping[str, str] | None = None
+        self,
+        daemons: Daemons,
+        source: str,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        python: Sequence[str] = (sys.executable,),
     ) -> None:
         reading, writing = os.pipe()
         self._reading = open(reading, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._heard: list[str] = []
         path = daemons.new_file("program.py", _HEAD + source)
-        argv = [sys.executable, str(path), *map(str, arguments), str(writing)]
+        argv = [*python, str(path), *map(str, arguments), str(writing)]
         try:
             self.program: RunningProgram = daemons.start(argv, env=env, pass_fds=(writing,))
         finally:

@@ -73,6 +73,12 @@ class Promises(unittest.TestCase):
         self.assertIn(f"left behind: process {pids[0]}: ", result.failures[0][1])
         self.assertEqual([], daemons.marked())
 
+    def test_trespass(self) -> None:
+        """A program that tries to send something off this machine fails the test, even if it swallowed the error; nothing is sent."""
+        source = "import socket; s = socket.socket(type=socket.SOCK_DGRAM)\ntry: s.sendto(b'', ('192.0.2.1', 9))\nexcept OSError: pass"
+        result, _ = outcome_of(lambda daemons: self.assertEqual(0, daemons.program(source).code))
+        self.assertRegex(result.failures[0][1], r"process \d+ \(\S+program\.py\): sendto to \('192\.0\.2\.1', 9\)")
+
     def test_left_in_run(self) -> None:
         """What a node leaves in its run directory is named, and fails the test."""
 

@@ -81,13 +81,14 @@ class MessageTests(SynchronousTestCase):
             f"127.0.0.1:{port}: connection refused: nothing listens there; start a node with 'dispynode'", done.err
         )
 
-    def test_star_is_explained(self) -> None:
-        """Without discovery '*' means this machine at the node port, and the message says so."""
+    def test_nobody_answers(self) -> None:
+        """Nodes that are found by asking: where it was asked, and what to do when nobody answers."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-        done = self.daemons.program(program(seconds=3.3).replace("secret=", f"node_port={port}, secret="), "*")
-        self.assertIn(f"'*' means 127.0.0.1:{port} until discovery is built", done.err)
+        source = program(seconds=3.3).replace("secret=", f"node_port={port}, ip_addr='127.0.0.1', secret=")
+        done = self.daemons.program(source, "*")
+        self.assertRegex(done.err, rf"  \*: asked [34] times by UDP at 127\.0\.0\.1, 127\.255\.255\.255, port {port}; nobody answered: start ")
 
     def test_wrong_secret(self) -> None:
         """Both ends say that the secrets differ, with the other's address and the fix."""

@@ -20,16 +20,16 @@ LAYERS: dict[str, dict[str, int]] = {
     },
     "node": {
         **dict.fromkeys(("bench", "orders", "tenancy"), MIND),
-        **dict.fromkeys(("adoption", "availability", "keeper", "telling"), HANDS),
+        **dict.fromkeys(("adoption", "availability", "herald", "keeper", "telling"), HANDS),
         **dict.fromkeys(("hardening", "journal", "launcher", "leftovers", "statedir", "steward", "workspace"), HANDS),
         **dict.fromkeys(("neighbours", "supervision", "supervisorlink"), HANDS),
         "connections": MOUTH,
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
     "client": {
-        **dict.fromkeys(("advice", "chunking", "lookup", "nodes", "remains", "report"), MIND),
+        **dict.fromkeys(("advice", "chunking", "lookup", "nodes", "remains", "report", "wildcards"), MIND),
         **dict.fromkeys(("attention", "awaiting", "futures", "joberrors", "mapping", "notebook", "progress"), HANDS),
-        **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "job", "keeper"), HANDS),
+        **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "finding", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logger", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("enrolled", "nodedesk", "nodemethods", "nodeview", "placing", "variants"), HANDS),
         **dict.fromkeys(("options", "parameters", "privatenode", "programs", "resolving", "session", "speech", "targets", "view"), HANDS),
@@ -38,7 +38,7 @@ LAYERS: dict[str, dict[str, int]] = {
         ),
         **dict.fromkeys(("cluster", "executor", "inapp", "recovery", "sharedcluster"), MOUTH),
     },
-    "discovery": {"beacon": MIND, "udp": HANDS},
+    "discovery": {"beacon": MIND, "interfaces": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
 }
 
@@ -67,7 +67,7 @@ MASTER_KEYS = {"cli", "joblib", "testing", "inmemory", "inmemorycluster", "inmem
 #: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
 PURE = {
     "__future__", "abc", "attr", "attrs", "bisect", "collections", "dataclasses", "enum", "functools", "heapq",
-    "itertools", "math", "msgpack", "operator", "re", "types", "typing",
+    "ipaddress", "itertools", "math", "msgpack", "operator", "re", "struct", "types", "typing",
 }  # fmt: skip
 
 PICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill"}
@@ -89,7 +89,7 @@ NOT_MIRRORED = {
     **dict.fromkeys(("inmemory", "inmemorycluster", "inmemoryjobs"), "parts of dispytw.testing; tests/test_testing.py shows them at work"),
     "version": "one constant; tests/house/test_metadata.py compares it with the package's",
     "client.clusterend": "a protocol without behaviour",
-    "client.enrolled": "values without behaviour",
+    "client.enrolled": "values and a protocol without behaviour",
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
     "node.neighbours": "interfaces without behaviour",

@@ -338,6 +338,77 @@ class Announcing(ServiceCase):
         self.assertEqual([], self.reactor.getReaders())
 
 
+class Porch:
+    """Stands for the sockets of discovery.
+
+    :ivar made_with: what the service gave it.
+    """
+
+    def __init__(self) -> None:
+        self.made_with: tuple[Any, ...] = ()
+        self.done: list[str] = []
+
+    def open(self) -> str:
+        self.done.append("open")
+        return ""
+
+    def announce(self) -> None:
+        self.done.append("announce")
+
+    def close(self) -> Deferred[None]:
+        self.done.append("close")
+        return succeed(None)
+
+
+class BeingFound(ServiceCase):
+    """What clients hear that do not know where the node is."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.porch = Porch()
+        self.patch(service, "Answerer", self._answerer)
+
+    def _answerer(self, *made_with: Any) -> Porch:
+        self.porch.made_with = made_with
+        return self.porch
+
+    def test_it_answers(self) -> None:
+        """With its uid, its port and its name, where it listens; and it says that it is here."""
+        node = self.start(discoverable=True, port=7)
+        _, presence, host, port, _ = self.porch.made_with
+        self.assertEqual((node._facts.uid, 7, "here", None), (presence.uid, presence.port, presence.name, presence.token))
+        self.assertEqual(("0.0.0.0", 7), (host, port))  # the reactor in memory says so of every port
+        self.reactor.advance(1)
+        self.assertEqual(["open", "announce"], self.porch.done)
+
+    def test_when_it_is_free(self) -> None:
+        """A node that works for somebody says nothing, until that client has gone."""
+        self.start(discoverable=True, ping_interval=1)
+        self.run_a_job()
+        for _ in range(20):
+            self.reactor.advance(1)
+        self.assertEqual(["open"], self.porch.done)
+        self.end(ONE, Outcome(FINISHED))
+        self.reactor.advance(0)
+        self.pump.flush()
+        self.node_end.loseConnection()
+        self.pump.flush()
+        self.events.supervisor_ended(X.uid, "")
+        self.reactor.advance(1)
+        self.assertEqual(["open", "announce"], self.porch.done)
+
+    def test_the_end(self) -> None:
+        """It is heard no more, and no call is left."""
+        node = self.start(discoverable=True, ping_interval=5)
+        self.successResultOf(node.stopService())
+        self.assertEqual((["open", "close"], []), (self.porch.done, self.reactor.getDelayedCalls()))
+
+    def test_not_wanted(self) -> None:
+        """Then nothing of the kind is made."""
+        self.start()
+        self.assertEqual((), self.porch.made_with)
+
+
 class EndingWithInput(ServiceCase):
     """A node that ends with its standard input."""
 

@@ -119,6 +119,20 @@ class Computations(StewardCase):
         self.assertEqual(["freed"], self.bob.kinds())
         self.assertEqual([("remove", Y.uid), ("remove", X.uid)], self.files.asked[2:])
 
+    def test_freed(self) -> None:
+        """Whoever wants to know learns that nobody holds the node any more; with one of two computations closed somebody does."""
+        freed: list[None] = []
+        self.steward.freed = lambda: freed.append(None)
+        self.prepare()
+        self.prepare(ALICE, Y)
+        for each, times in ((Y, 0), (X, 1)):
+            self.steward.close_computation(ALICE, each.uid)
+            self.steward.supervisor_ended(each.uid, "")
+            self.turn()
+            self.assertEqual(times, len(freed))
+        self.steward.do(())
+        self.assertEqual(1, len(freed))
+
     def test_files_that_cannot_be_laid_out(self) -> None:
         """Is a failed setup, with the reason; nothing is launched, and the computation can be closed."""
         self.files.obstacle = OSError(28, "No space left on device")

@@ -151,9 +151,21 @@ class Values(OptionsCase):
             self.assertEqual("--lease and --retention must not be negative", self.refusal(said))
         self.assertEqual("--durability is normal or full", self.refusal("--durability=half"))
 
+    def test_ping_interval(self) -> None:
+        """Seconds, in both spellings; or 0, as by default, for none."""
+        for words, seconds in (((), None), (("--ping-interval=0",), None), (("--ping_interval", "1"), 1.0), (("--ping-interval=600",), 600.0)):
+            self.assertEqual(seconds, self.config("--insecure", *words).ping_interval)
+        for said in ("0.5", "-1", "90000", "nan"):
+            self.assertEqual("--ping-interval must be 0 or a number of seconds from 1 to 86400", self.refusal(f"--ping-interval={said}"))
+
+    def test_discovery(self) -> None:
+        """A node can be found unless that is not wanted."""
+        self.assertTrue(self.config("--insecure").discoverable)
+        self.assertFalse(self.config("--insecure", "--no_discovery").discoverable)
+
     def test_no_numbers(self) -> None:
         """Are refused where numbers are wanted."""
-        for name in ("cpus", "port", "dispy-port", "zombie-interval", "announce-fd"):
+        for name in ("cpus", "port", "dispy-port", "ping-interval", "zombie-interval", "announce-fd"):
             self.assertIn("many", self.refusal(f"--{name}=many"))
 
 

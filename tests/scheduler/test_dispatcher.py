@@ -319,6 +319,7 @@ class Telling(Dispatching):
         self.dispatcher.do(self.ledger.submitted(CLUSTER, uid(1), JobOptions(timeout=5.0, retries=1, backoff=3.0)))
         self.turn()
         failed = Outcome(TERMINATED, started=1.0)
+        self.clock.advance(100.0)
         self.dispatcher.ended(NODE, [(attempt(1), failed)])
         self.assertEqual([o.ShowRetry(uid(1), failed, NODE, attempt(1), 1, 3.0)], self.customer.told)
         self.clock.advance(2.9)

@@ -7,6 +7,7 @@ from twisted.python.failure import Failure
 
 from dispytw.errors import NodeHeldError, RefusedError, StreamError, UnknownComputationError
 from dispytw.scheduler import orders as o
+from dispytw.values import Availability
 from dispytw.wire.records import HANDED, RUNNING
 from tests.scheduler.dispatching import (
     CLUSTER,
@@ -230,6 +231,15 @@ class Deciding(Dispatching):
         self.submit(1, 2)
         self.turn()
         self.assertEqual([attempt(1)], self.sent(link))
+
+    def test_how_busy_a_node_is(self) -> None:
+        """The customer is told, and whoever is asked for slots later knows it."""
+        self.ready()
+        busy = Availability(1.0, 2, 3, 4.0)
+        self.dispatcher.available(NODE, busy)
+        self.assertEqual([(NODE, busy)], self.customer.availability)
+        self.dispatcher.do(self.dispatcher.ledger.node_allocated(CLUSTER, NODE))
+        self.assertEqual(busy, self.customer.allocations[-1][1].available)
 
     def test_allocate_raises(self) -> None:
         """The node is not used, and the user told."""

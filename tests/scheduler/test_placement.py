@@ -251,6 +251,15 @@ class Limited(Placing):
         self.assertEqual([], self.assigned(self.end(2) + self.end(3)))
 
 
+    def test_nothing_is_parked_by_who_may_not_have_more(self) -> None:
+        """Nor by a cluster whose share is all that the limit leaves: the node has more slots than that, and would use them."""
+        self.ledger.node_limited(NODE, 2)
+        self.ledger.allocated(CLUSTER, NODE, 2)
+        self.submit(1)
+        self.ledger.ended(NODE, attempt(1), DONE)
+        self.assertEqual([(2, NODE), (3, NODE)], self.assigned(self.pin(2, 3, 4)))
+
+
 class Leaving(Placing):
     """A cluster leaves a node, spares it, or comes back."""
 

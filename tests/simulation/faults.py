@@ -10,6 +10,7 @@ import attrs
 
 from dispytw.inmemory import Wire
 from dispytw.testing import MemoryClient, MemoryNode
+from dispytw.values import NodeFacts
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -280,17 +281,31 @@ def wish(world: World) -> bool | None:
     if not pairs:
         return None
     cluster, node = world.chance.choice(pairs)
-    what = world.chance.choice(("limit", "allocate_node", "deallocate_node", "close_node", "resetup_node", "resetup_node"))
+    what = world.chance.choice(("limit", "none of it", "none of it", "allocate_node", "deallocate_node", "close_node", "resetup_node"))
     terminate, cpus = world.chance.random() < 0.3, world.chance.choice((0, 1, 99, -1))
     session = cluster.client.session
 
     def act() -> None:
         if what == "limit":
             session.limit_node(node.uid, cpus)
+        elif what == "none of it":
+            for duration in (5.0, 5.0, 0.0):
+                world.submit_to(cluster, node, duration)
+            world.house.clock.callLater(0.05 * cpus % 7, cluster.client.process.deliver, none_of_it)
         elif what in ("allocate_node", "deallocate_node"):
             getattr(session, what)(cluster.uid, node.uid)
         else:
             getattr(session, what)(cluster.uid, node.uid, terminate)
+
+    def none_of_it() -> None:
+        allocate = cluster.allocate
+
+        def once(facts: NodeFacts) -> int:
+            cluster.allocate = allocate
+            return 0
+
+        cluster.allocate = once
+        session.allocate_node(cluster.uid, node.uid)
 
     cluster.client.process.deliver(act)
     return bool(node.launcher.running())

@@ -23,7 +23,7 @@ from dispytw.scheduler.entries import JobEntry, JobState, NodeEntry
 from dispytw.scheduler.ledger import Ledger
 from dispytw.scheduler.orders import Order, Reconcile
 from dispytw.testing import MemoryNode
-from dispytw.values import CANCELLED, Attempt, NodeFacts, Outcome
+from dispytw.values import CANCELLED, PLAIN, Attempt, JobOptions, NodeFacts, Outcome
 from dispytw.wire.streamcommands import GrantWindow
 from dispytw.wire.streams import WINDOW, Streams
 
@@ -304,3 +304,29 @@ def outcome_forgotten_early(patch: Patch) -> None:
         return orders
 
     patch(Bench, "ended", forgets)
+
+
+def try_everything_again(patch: Patch) -> None:
+    """A job that has failed is tried once more though nobody asked for it: most failures are passing, and a second try costs little.
+
+    A body that has raised has begun, and may have done half of its work; only its user knows whether it may begin again.
+    """
+    submitted = Ledger.submitted
+
+    def tries(self: Ledger, cluster: bytes, job: bytes, options: JobOptions = PLAIN, node: bytes | None = None) -> list[Order]:
+        return submitted(self, cluster, job, attrs.evolve(options, retries=options.retries + 1), node)
+
+    patch(Ledger, "submitted", tries)
+
+
+def rest_by_the_first_clock(patch: Patch) -> None:
+    """The rest before the next try is counted from the job's submission: there is one time less to keep.
+
+    A job that has waited or run for longer than its backoff does not rest at all, and hits again what it had just overwhelmed.
+    """
+    rested = Ledger._rested
+
+    def rests(self: Ledger, job: JobEntry, outcome: Outcome, node: bytes, now: float) -> Order:
+        return rested(self, job, outcome, node, 0.0)
+
+    patch(Ledger, "_rested", rests)

@@ -126,3 +126,11 @@ class Planted(SynchronousTestCase):
     def test_outcome_forgotten_early(self) -> None:
         """A node forgets an outcome as soon as it has been told."""
         self.found(planted.outcome_forgotten_early, 0, "not in the table|has no end")
+
+    def test_try_everything_again(self) -> None:
+        """A job that failed is tried again, and its user has not asked for that."""
+        self.found(planted.try_everything_again, 1, "has begun in attempts|is to be tried again after")
+
+    def test_rest_by_the_first_clock(self) -> None:
+        """A job is tried again before its backoff is over."""
+        self.found(planted.rest_by_the_first_clock, 0, "is tried again .* s too early")

@@ -263,7 +263,7 @@ class LedgerWatch(Watch):
     def _of_node_closed(self, before: dict[Hashable, str], cluster: bytes, node: bytes, terminate: bool = False) -> Labels:
         if not terminate:
             return {}
-        there = {each: state for each, state in before.items() if state != "stray" and self._cluster(each) == cluster}
+        there = {each: state for each, state in before.items() if state not in ("stray", "resting") and self._cluster(each) == cluster}
         return {each: "cancelled" for each in there if isinstance(each, Attempt) and self._node_of.get(each) == node}
 
     _of_node_resetup = _of_node_closed

@@ -162,8 +162,8 @@ class World:
         if open_clusters:
             self.submit_to(self.chance.choice(open_clusters))
 
-    def submit_to(self, cluster: LawfulCluster) -> None:
-        """A user submits a job, as soon as his program runs."""
+    def submit_to(self, cluster: LawfulCluster, node: MemoryNode | None = None, seconds: float | None = None) -> None:
+        """A user submits a job, as soon as his program runs; perhaps for one node alone, and of a known length."""
         scales = (0.0, 0.002, 0.01, 0.01, 0.01, 3.0) if cluster.uid in self.quick else (0.0, 0.2, 2.0, 2.0, 12.0)
         duration = min(self.chance.choice(scales) * self.chance.expovariate(1.0), 40.0)
         options = PLAIN
@@ -172,6 +172,7 @@ class World:
             timeout = self.chance.choice((None, None, 0.3))
             options = JobOptions(timeout, retries, backoff, self.chance.choice((-1, 0, 7)))
             duration = -duration if self.chance.random() < 0.6 else duration
+        duration = duration if seconds is None else seconds
         padding = self.chance.choices((0, 120_000, LARGE), (0.92, 0.07, 0.01))[0]
         place = self.chance.random()
 
@@ -190,7 +191,7 @@ class World:
 
             self.house.new_uid = known  # type: ignore[method-assign]
             try:
-                job.append(cluster.submit(round(duration, 3), padding, options, self._place(cluster, place)))
+                job.append(cluster.submit(round(duration, 3), padding, options, node or self._place(cluster, place)))
             finally:
                 self.house.new_uid = uid  # type: ignore[method-assign]
 
