@@ -78,7 +78,7 @@ class Clusters(SynchronousTestCase):
         """The session gets a job in the reactor's next turn, whoever called; its Deferred fires with the result."""
         cluster = self.cluster()
         results = [cluster.submit(n, plus=1) for n in range(2)]
-        self.assertEqual([], self.session.submitted)
+        self.assertEqual(([], 1), (self.session.submitted, len(self.reactor.getDelayedCalls())))
         self.turn()
         self.assertEqual([((n,), {"plus": 1}) for n in range(2)], [open_arguments(each[2].data) for each in self.session.submitted])
         self.assertNoResult(results[0])
