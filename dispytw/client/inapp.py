@@ -24,16 +24,17 @@ from twisted.logger import Logger
 from dispytw import config
 from dispytw.client.awaiting import deferred_of
 from dispytw.client.depends import Shipment
+from dispytw.client.finding import Finder
 from dispytw.client.job import DispyJob
 from dispytw.client.mapping import packed_arguments
-from dispytw.client.nodes import DispyNode, node_entries
+from dispytw.client.nodes import Address, DispyNode, node_entries
 from dispytw.client.placing import Placing
 from dispytw.client.session import Introduction, Session
 from dispytw.client.targets import find_targets
 from dispytw.client.variants import Variants, bodies
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError, ReactorThreadError
-from dispytw.values import JOB, WORKER, Inline
+from dispytw.values import JOB, WORKER, Inline, NodeFacts
 from dispytw.version import VERSION
 from dispytw.wire.batches import open_outcome
 from dispytw.wire.certificates import given_certificate
@@ -48,6 +49,7 @@ _DEFAULTS = {"depends": (), "setup": None, "cleanup": True, "isolation": JOB, "m
 
 _numbers = itertools.count(1)
 _sessions: dict[Any, Session] = {}
+_finders: dict[Any, Finder] = {}
 
 
 def session_in(reactor: Any) -> Session:
@@ -66,6 +68,13 @@ def session_in(reactor: Any) -> Session:
     return session
 
 
+def finder_in(reactor: Any) -> Finder:
+    """What looks for nodes that are not named, in a reactor; it opens nothing before it has something to look for."""
+    if reactor not in _finders:
+        _finders[reactor] = Finder(reactor, time.monotonic)
+    return _finders[reactor]
+
+
 class _View(View):
     """A cluster's view whose jobs may be waited for by Deferreds."""
 
@@ -80,6 +89,21 @@ class _View(View):
             waiting, self.waiting = self.waiting, []
             for each in waiting:
                 each.callback(None)
+
+
+class _Placing(Placing):
+    """Asks in the reactor's thread, where a NodeAllocate may answer by a Deferred."""
+
+    def ask(self, shown: DispyNode, node: NodeFacts, address: Address) -> Deferred[int]:
+        """See Placing."""
+        return Deferred.fromCoroutine(self._decided(shown, node, address))
+
+    async def _decided(self, shown: DispyNode, node: NodeFacts, address: Address) -> int:
+        for entry in self.choices.of(address):
+            cpus = self.counted(await maybeDeferred(self.answer_of, entry, shown, node))
+            if cpus > 0:
+                return self.taken(node, cpus, self.packed(entry))
+        return self.taken(node, 0, None)
 
 
 class _NoThreads:
@@ -149,7 +173,7 @@ class TwistedCluster:
         self._variants.check(entries)
         self.is_program = self._shipment.computation.program is not None
         threads = _NoThreads()
-        placing = Placing(self, targets.choices, threads, self._variants.pack, self._use_variant)
+        placing = _Placing(self, targets.choices, threads, self._variants.pack, self._use_variant)
         self.view = _View(callback, placing, threads, self._told(say))
         self._reactor = reactor
         self._session = session_in(reactor)
@@ -162,7 +186,7 @@ class TwistedCluster:
             targets.targets,
             reentrant,
             pulse_interval,
-            targets.note,
+            finder_in(reactor).search(targets.wildcards, targets.choices),
         )
         self._trigger = reactor.addSystemEventTrigger("before", "shutdown", self.close, terminate=True)
 

@@ -180,7 +180,7 @@ class MapResults(Iterator[Any]):
         return self._window or max(_LEAST, _PER_SLOT * self._cluster.slots())
 
     def _take_calls(self, most: int) -> list[Args]:
-        """The next calls; fewer where the iterable takes its time."""
+        """The next calls; fewer where the iterable takes its time, unless their number is fixed."""
         calls: list[Args] = []
         until = time.monotonic() + _PATIENCE
         while len(calls) < most and not self._exhausted:
@@ -191,7 +191,7 @@ class MapResults(Iterator[Any]):
             except Exception as error:  # raised when what came before it has been had
                 self._exhausted, self._failure = True, error
             self._slow = time.monotonic() > until
-            if self._slow:
+            if self._slow and self._chunker.fixed is None:
                 break
         return calls
 

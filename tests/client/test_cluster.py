@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from dispytw.client import cluster as module
+from dispytw.client import mapping
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import DispyNode, NodeAllocate
@@ -402,7 +402,7 @@ class Ending(ClusterTestCase):
             cluster.close()
             return SimpleNamespace(data=b"")
 
-        with mock.patch.object(module, "pack_arguments", closes), self.assertRaises(ClusterClosedError):
+        with mock.patch.object(mapping, "pack_arguments", closes), self.assertRaises(ClusterClosedError):
             cluster.submit(1)
         self.assertEqual(([], 0), (self.session.submitted, cluster.status().jobs_pending))
 

@@ -24,6 +24,10 @@ from tests.client.clustering import SECRET, Session, compute
 NODE = NodeFacts(b"n" * 16, 1, "node7", 4)
 
 
+def prepare(number: int) -> int:
+    return 0
+
+
 class Reactor(Clock):
     """A clock with the triggers of a reactor."""
 
@@ -78,7 +82,7 @@ class Clusters(SynchronousTestCase):
         """The session gets a job in the reactor's next turn, whoever called; its Deferred fires with the result."""
         cluster = self.cluster()
         results = [cluster.submit(n, plus=1) for n in range(2)]
-        self.assertEqual([], self.session.submitted)
+        self.assertEqual(([], 1), (self.session.submitted, len(self.reactor.getDelayedCalls())))
         self.turn()
         self.assertEqual([((n,), {"plus": 1}) for n in range(2)], [open_arguments(each[2].data) for each in self.session.submitted])
         self.assertNoResult(results[0])
@@ -146,6 +150,35 @@ class Clusters(SynchronousTestCase):
         later.callback(3)
         self.assertEqual(3, self.successResultOf(answer))
         self.assertEqual(["node7"], [node.name for node in cluster.nodes()])
+
+    def test_what_a_node_gets_for_itself(self) -> None:
+        """A NodeAllocate adds to the computation, by the first entry that wants the node."""
+        cluster = self.cluster(nodes=[NodeAllocate("10.0.0.7", setup_args=(1,)), "10.0.0.8"], setup=prepare)
+        self.assertEqual(4, self.successResultOf(cluster.view.node_found(NODE, Address("10.0.0.7", 51348))))
+        (name, uid, node, computation, files), *others = self.session.asked
+        self.assertEqual(("use_variant", cluster.uid, NODE.uid, []), (name, uid, node, others))
+        self.assertTrue(files.keys() >= {file.digest for file in computation.files})
+        self.assertRaisesRegex(TypeError, "setup_args", self.cluster, nodes=[NodeAllocate("10.0.0.7", setup_args=(1,))])
+
+    def test_no_cpus(self) -> None:
+        """A node that every entry refuses is not used."""
+
+        class Never(NodeAllocate):
+            def allocate(self, *_: Any, **__: Any) -> Any:
+                return succeed(0)
+
+        cluster = self.cluster(nodes=[Never("10.0.0.7")])
+        self.assertEqual(0, self.successResultOf(cluster.view.node_found(NODE, Address("10.0.0.7", 51348))))
+        self.assertEqual([("use_variant", cluster.uid, NODE.uid, None, {})], self.session.asked)
+
+    def test_nodes_that_are_found(self) -> None:
+        """Those that are not named are looked for in the same reactor, and only when there may be any."""
+        self.cluster(nodes=["10.0.*"])
+        self.cluster()
+        searches = [arguments[-1] for arguments, _ in self.session.opened]
+        self.assertEqual([["10.0.*"], []], [[each.pattern for each in search._sightings.wildcards] for search in searches])
+        self.assertIs(searches[0]._finder, searches[1]._finder)
+        self.assertIs(self.reactor, searches[0]._finder.reactor)
 
     def test_close(self) -> None:
         """Nothing is taken any more; it fires when every job has ended and the nodes have been told, for whoever asks."""

@@ -91,6 +91,7 @@ class WithoutOne(unittest.TestCase):
             (Outcome(TERMINATED, exception=texts["exited"], error=packed_death("exit", 4)), JobExitError, "status 4"),
             (Outcome(TERMINATED, exception=texts["killed"], error=packed_death("signal", 9)), JobKilledError, "SIGKILL"),
             (Outcome(TERMINATED, exception="x", error=b"m\xc1"), JobFailedError, "x"),
+            (Outcome(TERMINATED, exception="killed\nTimeoutError: 1 s", reason="timed out after 1 s"), JobFailedError, "timed out after 1 s"),
             (Outcome(TERMINATED, exception="given up:\na\nb", reason=TOO_MANY_ATTEMPTS), NodeLostError, "given up:\na\nb"),
             (Outcome(CANCELLED, exception="Cancelled", reason="node7 is gone"), NodeLostError, "node7 is gone"),
             (Outcome(CANCELLED, reason="cancelled before it was sent"), CancelledError, "before it was sent"),
