@@ -45,6 +45,9 @@ setup(
         "msgpack>=1.0.3",
         "spake2>=0.9",
     ],
+    extras_require={
+        "joblib": ["joblib>=1.3"],
+    },
     # Without this line `pip install -e .` hides the plugin from twistd: its finder serves packages by name, and
     # twisted.plugins looks for directories on sys.path.
     package_dir={"": "."},

@@ -34,29 +34,20 @@ _WHERE = {
     "JobCluster": "dispytw.client.cluster",
     "SharedJobCluster": "dispytw.client.sharedcluster",
     "ClusterStatus": "dispytw.client.cluster",
+    "Executor": "dispytw.client.executor",
     "DispyJob": "dispytw.client.job",
     "DispyNode": "dispytw.client.nodes",
     "DispyNodeAvailInfo": "dispytw.client.nodes",
     "NodeAllocate": "dispytw.client.nodes",
+    "TwistedCluster": "dispytw.client.inapp",
     "recover_jobs": "dispytw.client.recovery",
     "logger": "dispytw.client.logger",
     "_node_ipaddr": "dispytw.client.resolving",
 }
 #: Modules that are there without an import of their own, as dispy's are.
-_MODULES = ("config", "httpd")
+_MODULES = ("config", "httpd", "joblib")
 
-__all__ = [
-    "ClusterStatus",
-    "DispyJob",
-    "DispyNode",
-    "DispyNodeAvailInfo",
-    "JobCluster",
-    "NodeAllocate",
-    "SharedJobCluster",
-    "__version__",
-    "logger",
-    "recover_jobs",
-]
+__all__ = ["__version__", *(name for name in _WHERE if not name.startswith("_"))]
 
 
 def __getattr__(name: str) -> Any:

@@ -80,6 +80,40 @@ class ResultError(DispytwError, ValueError):
     """A job's result arrived but cannot be opened here; its status stays what it is."""
 
 
+class JobError(DispytwError, RuntimeError):
+    """A job ended without a result, and what it raised, if anything, did not come home; the message tells what happened."""
+
+
+class JobFailedError(JobError):
+    """A job raised something that cannot be pickled, is too large, or cannot be opened here; its traceback is the cause."""
+
+
+class JobExitError(JobError):
+    """A job's process ended before the job returned: sys.exit, os._exit.
+
+    :ivar code: its exit status.
+    """
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class JobKilledError(JobError):
+    """A signal ended a job's process: a segmentation fault, too little memory, a kill.
+
+    :ivar signal: the signal's number.
+    """
+
+    def __init__(self, text: str, signal: int = 0) -> None:
+        super().__init__(text)
+        self.signal = signal
+
+
+class NodeLostError(JobError, ConnectionError):
+    """A job's node was given up, and the job could not be started elsewhere, or not once more."""
+
+
 class ClusterClosedError(DispytwError, RuntimeError):
     """The cluster or the session it belongs to has been closed."""
 

@@ -14,6 +14,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from dispytw.values import Attempt, Computation, File
+
 
 class WorldClock(Clock):
     """A Clock whose calls are in order all the time, so that many of them cost little."""
@@ -252,3 +254,27 @@ class Wire:
     def open(self) -> bool:
         """Whether either end still believes in it."""
         return any(end.open and end.process.alive for end in (self.near, self.far))
+
+
+class MemoryFiles:
+    """A workspace without a disk: every file is here already."""
+
+    bundle_path = ""
+    work_dir = ""
+
+    def missing(self, files: Iterable[File]) -> list[File]:
+        """None."""
+        return []
+
+    def lay_out(self, computation: Computation) -> MemoryFiles:
+        """Nothing to do."""
+        return self
+
+    def with_own_files(self, attempts: Iterable[Attempt]) -> list[Attempt]:
+        """None."""
+        return []
+
+    def _nothing(self, *_: Any, **__: Any) -> None:
+        """There is no disk."""
+
+    hold = hold_files = release = laid_out_for = own_files = lay_out_later = remove = remove_bodies = _nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from dispytw.inmemory import MemoryProcess
 from dispytw.node.adoption import Papers
 from dispytw.node.orders import Owed
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Computation, File, Inline, Outcome
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Body, Inline, Outcome
 
 #: Seconds that setup() takes, and that the start of a body and the end of a cancelled one do unless told otherwise.
 SETTING_UP, STARTING, CANCELLING = 0.01, 0.001, 0.005
@@ -43,30 +43,6 @@ class JobEvents(Protocol):
 
     def supervisor_ended(self, computation: bytes, text: str) -> None:
         """A supervisor is gone."""
-
-
-class MemoryFiles:
-    """A workspace without a disk: every file is here already."""
-
-    bundle_path = ""
-    work_dir = ""
-
-    def missing(self, files: Iterable[File]) -> list[File]:
-        """None."""
-        return []
-
-    def lay_out(self, computation: Computation) -> MemoryFiles:
-        """Nothing to do."""
-        return self
-
-    def with_own_files(self, attempts: Iterable[Attempt]) -> list[Attempt]:
-        """None."""
-        return []
-
-    def _nothing(self, *_: Any, **__: Any) -> None:
-        """There is no disk."""
-
-    hold = hold_files = release = laid_out_for = own_files = lay_out_later = remove = remove_bodies = _nothing
 
 
 class MemoryJournal:

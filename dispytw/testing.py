@@ -31,9 +31,9 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 
 from dispytw.client.nodes import Address
 from dispytw.client.session import Introduction, Session
-from dispytw.inmemory import MemoryProcess, Peer, Transport, Wire, WorldClock
+from dispytw.inmemory import MemoryFiles, MemoryProcess, Peer, Transport, Wire, WorldClock
 from dispytw.inmemorycluster import MemoryCluster, MemoryJob
-from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryFiles, MemoryJournal, MemoryLauncher
+from dispytw.inmemoryjobs import CANCELLING, STARTING, MemoryJournal, MemoryLauncher
 from dispytw.node.bench import Bench
 from dispytw.node.connections import ConnectionFromScheduler
 from dispytw.node.keeper import Keeper

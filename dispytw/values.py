@@ -33,6 +33,12 @@ WORKER = "worker"
 #: Bytes of a body up to which it travels inside a record; above, it is streamed and kept in a file.
 INLINE_LIMIT = 48 * 1024
 
+#: Bytes of a packed exception; a longer one does not come home, its traceback does.
+ERROR_LIMIT = 32 * 1024
+
+#: Why a job that was started again and again has ended.
+TOO_MANY_ATTEMPTS = "too many attempts"
+
 
 @attrs.frozen(order=True)
 class Attempt:
@@ -110,6 +116,8 @@ class Outcome:
     :param started: wall time at which the job's body began on the node, seconds; None if it never did.
     :param ended: wall time at which it ended on the node, seconds.
     :param reason: one line for ``job.reason``: why it ended so, where the status alone does not tell.
+    :param error: the exception itself as a payload (opened only by the client); or how its process ended, as plain msgpack
+        (``["exit", status]``, ``["signal", number]``); at most `ERROR_LIMIT` bytes, empty where there is none.
     """
 
     status: int
@@ -120,6 +128,7 @@ class Outcome:
     started: float | None = None
     ended: float | None = None
     reason: str = ""
+    error: bytes = b""
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import unittest
 
 from dispytw import errors
@@ -15,8 +16,13 @@ STANDARD: dict[str, type[Exception]] = {
     "CertificateError": ValueError,
     "ClusterClosedError": RuntimeError,
     "ForkedError": RuntimeError,
+    "JobError": RuntimeError,
+    "JobExitError": RuntimeError,
+    "JobFailedError": RuntimeError,
+    "JobKilledError": RuntimeError,
     "NoNodesError": TimeoutError,
     "NodeHeldError": ConnectionRefusedError,
+    "NodeLostError": ConnectionError,
     "PayloadError": TypeError,
     "ReactorThreadError": RuntimeError,
     "RecoverFileBusyError": BlockingIOError,
@@ -65,7 +71,7 @@ class Tree(unittest.TestCase):
             self.assertEqual("what failed, where, and what to do", str(caught.exception))
 
     def test_told_apart(self) -> None:
-        """No class catches another, but that a stream's error is one of the wire, and there are some of the recover file."""
+        """No class catches another, but that a stream's error is one of the wire, and some are of the recover file, or of jobs."""
         caught = {
             (name, other)
             for name, kind in CLASSES.items()
@@ -73,7 +79,15 @@ class Tree(unittest.TestCase):
             if kind is not otherkind and issubclass(kind, otherkind)
         }
         of_the_file = {(f"RecoverFile{why}Error", "RecoverFileError") for why in ("Busy", "Missing", "Unsafe")}
-        self.assertEqual({("StreamError", "WireError"), *of_the_file}, caught)
+        of_jobs = {(name, "JobError") for name in ("JobExitError", "JobFailedError", "JobKilledError", "NodeLostError")}
+        self.assertEqual({("StreamError", "WireError"), *of_the_file, *of_jobs}, caught)
+
+    def test_how_a_job_died(self) -> None:
+        """The number is there to be looked at, and travels with the exception."""
+        died = [errors.JobExitError("it exited", code=3), errors.JobKilledError("killed", signal=9)]
+        self.assertEqual((3, 9), (died[0].code, died[1].signal))  # type: ignore[attr-defined]
+        again = [pickle.loads(pickle.dumps(error)) for error in died]
+        self.assertEqual([vars(error) for error in died], [vars(error) for error in again])
 
     def test_each_says_what_it_means(self) -> None:
         """In a docstring of its own."""

@@ -20,20 +20,23 @@ from dispytw.client.finding import own_addresses
 from dispytw.client.job import DispyJob
 from dispytw.client.jobpacking import pack_job
 from dispytw.client.live import LiveOutput
+from dispytw.client.mapping import Mapping
 from dispytw.client.nodemethods import Addressing
 from dispytw.client.nodes import DispyNode, NodeAllocate
+from dispytw.client.notebook import cluster_html
 from dispytw.client.options import WithOptions, chosen_options
 from dispytw.client.parameters import checked
 from dispytw.client.placing import Placing
+from dispytw.client.progress import progress_bar, wait_showing
 from dispytw.client.recoverfile import begin_file
 from dispytw.client.remains import Owned
 from dispytw.client.report import status_table
-from dispytw.client.variants import Variants
+from dispytw.client.variants import Variants, bodies
 from dispytw.client.view import View
 from dispytw.errors import ClusterClosedError
-from dispytw.values import JOB, PLAIN, Body, Inline, JobOptions, Stored
+from dispytw.values import JOB, PLAIN, Inline, JobOptions
+from dispytw.wire.batches import open_outcome
 from dispytw.wire.certificates import given_certificate
-from dispytw.wire.payload import open_result
 
 _numbers = itertools.count(1)
 
@@ -49,7 +52,7 @@ class ClusterStatus(NamedTuple):
     jobs_pending: int
 
 
-class JobCluster(ClusterFiles, LiveOutput):
+class JobCluster(ClusterFiles, LiveOutput, Mapping):
     """A cluster for one computation: jobs submitted to it run on its nodes.
 
     The parameters are those of dispy 4.6, in its order, and by keyword those of dispy 4.15 and ours; see `dispytw.client.parameters`.
@@ -171,7 +174,7 @@ class JobCluster(ClusterFiles, LiveOutput):
         self._engine.bridge.wait(
             lambda: self._engine.session.open_cluster(
                 self._shipment.computation,
-                _bodies(self._shipment),
+                bodies(self._shipment),
                 self.view,
                 found.targets,
                 reentrant=given.reentrant,
@@ -214,8 +217,12 @@ class JobCluster(ClusterFiles, LiveOutput):
         return WithOptions(self, chosen_options(timeout, retries, backoff, priority))
 
     def _submitted(self, args: Any, kwargs: Any, node: bytes | None = None, job_id: Any = None, options: JobOptions = PLAIN) -> DispyJob:
+        """Queue one job, whoever asks for it.
+
+        :param args: positional arguments; or a payload that has been packed already, of many calls.
+        """
         self._refuse_when_closed()
-        body = pack_job(self._shipment, args, kwargs)
+        body = Inline(args) if isinstance(args, bytes) else pack_job(self._shipment, args, kwargs)
         uid = secrets.token_bytes(16)
         job = DispyJob(self, uid, next(_numbers), time.time())
         session, cluster = self._engine.session, self.uid
@@ -241,14 +248,15 @@ class JobCluster(ClusterFiles, LiveOutput):
             raise TypeError(f"cancel: wanted a job that submit returned, not {job!r}")
         return 0 if self._engine.bridge.wait(self._engine.session.cancel, job._uid) else -1
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, timeout: float | None = None, progress: bool = False) -> bool:
         """Wait until every job has ended and every callback has returned; in a callback, for the jobs only.
 
         :param timeout: seconds, or None.
+        :param progress: whether to show how many jobs have ended: by tqdm where it is installed, else in a line on the terminal.
         :returns: False when the timeout passed first.
         """
         self._engine.bridge.refuse_to_wait(f"cluster {self.name}")
-        return self.view.wait(timeout)
+        return wait_showing(self.view.wait, self.view.counted, timeout, progress_bar(progress, self.name, "jobs"))
 
     def __call__(self) -> None:
         """Wait until every job has ended."""
@@ -278,6 +286,20 @@ class JobCluster(ClusterFiles, LiveOutput):
     def shutdown(self) -> None:
         """Close the cluster; what it shares with others of this program ends with the last of them."""
         self.close()
+
+    def end_soon(self) -> None:
+        """When no job is left: take none any more, and clean up on the nodes when every callback has returned; waits for nothing."""
+        with self._ending:
+            closed, self._closed = self._closed, True
+        if not closed:
+            self.view.call_back(self._end_after_callbacks, None)
+
+    def _end_after_callbacks(self, _: Any) -> None:
+        self._engine.clusters.pop(self.uid, None)
+        try:
+            self._engine.bridge.post(self.end)
+        except ClusterClosedError:
+            pass  # the reactor has stopped, and the links with it
 
     def end(self) -> Any:
         """In the reactor thread: nothing of it will be needed any more; fires when the nodes have been told."""
@@ -312,17 +334,15 @@ class JobCluster(ClusterFiles, LiveOutput):
     stats = print_status
 
     def _check_allocations(self, entries: Iterable[NodeAllocate]) -> None:
-        """What nodes get beside the computation is looked at now, not when they are found.
-
-        :raises TypeError: as `pack_computation` does, or for arguments without a setup.
-        """
-        for entry in entries:
-            if getattr(entry, "depends", ()) or getattr(entry, "setup_args", ()):
-                self._variants.pack(entry.depends, entry.setup_args)
+        """See `Variants.check`."""
+        self._variants.check(entries)
 
     def _use_variant(self, node: bytes, shipment: Shipment | None) -> None:
-        computation, files = (None, {}) if shipment is None else (shipment.computation, _bodies(shipment))
+        computation, files = (None, {}) if shipment is None else (shipment.computation, bodies(shipment))
         self._engine.session.use_variant(self.uid, node, computation, files)
+
+    def _repr_html_(self) -> str:
+        return cluster_html(self.name, self.view.jobs, self.view.unfinished, self.status().nodes)
 
     # What a job needs of its cluster (`dispytw.client.job.Owner`).
     def refuse_to_wait(self, what: str) -> None:
@@ -331,7 +351,7 @@ class JobCluster(ClusterFiles, LiveOutput):
 
     def open_result(self, payload: bytes) -> Any:
         """Open a result."""
-        return open_result(payload)
+        return open_outcome(payload)
 
     def identified(self, job: bytes, value: Any) -> None:
         """A job's id was set."""
@@ -341,12 +361,13 @@ class JobCluster(ClusterFiles, LiveOutput):
         """A job's result was read for the first time."""
         self.view.result_read(job)
 
+    def cancel_soon(self, job: DispyJob) -> None:
+        """Have a job cancelled."""
+        try:
+            self._engine.bridge.post(lambda: self._engine.session.cancel(job._uid))
+        except ClusterClosedError:
+            pass  # nothing runs any more that could be cancelled
 
-def _bodies(shipment: Shipment) -> dict[bytes, Body]:
-    return {digest: _body(content) for digest, content in shipment.files.items()}
-
-
-def _body(content: str | bytes) -> Body:
-    if isinstance(content, bytes):
-        return Inline(content)
-    return Stored(content, os.path.getsize(content))
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """Call a function on the callback thread."""
+        self.view.call_back(function, job)

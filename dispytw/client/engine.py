@@ -69,7 +69,7 @@ class Engine:
         )
 
     # The threads that a view needs (`dispytw.client.view.Threads`).
-    def call_back(self, function: Callable[..., Any], job: DispyJob, then: Callable[[], Any]) -> None:
+    def call_back(self, function: Callable[..., Any], job: DispyJob | None, then: Callable[[], Any]) -> None:
         """Call a user's callback on the callback thread."""
         self._callbacks.call(function, job, then=then)
 

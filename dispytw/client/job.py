@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Protocol
 
+from dispytw.client.attention import Attention
+from dispytw.client.awaiting import awaited
+from dispytw.client.futures import JobFuture
+from dispytw.client.joberrors import error_of
+from dispytw.client.notebook import job_html
 from dispytw.client.output import whole_text
 from dispytw.errors import ResultError
 from dispytw.values import (
@@ -45,6 +50,12 @@ class Owner(Protocol):
     def stream(self, job: DispyJob) -> Iterator[str]:
         """What a job writes, as it runs."""
 
+    def cancel_soon(self, job: DispyJob) -> None:
+        """Have a job cancelled; nothing is waited for."""
+
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """Call a function of the user's on the callback thread."""
+
 
 class DispyJob:
     """One call of a computation, and what became of it.
@@ -59,10 +70,9 @@ class DispyJob:
 
     __slots__ = (
         "__weakref__",
+        "_attention",
         "_delivered",
-        "_event",
         "_id",
-        "_lock",
         "_outcome",
         "_owner",
         "_provisional",
@@ -96,8 +106,7 @@ class DispyJob:
         self._outcome: Outcome | None = None
         self._provisional: Body | None = None
         self._result: tuple[Any, Any] | None = None
-        self._event: threading.Event | None = None
-        self._lock: threading.RLock | None = None  # type: ignore[valid-type, unused-ignore]
+        self._attention: Attention | None = None
 
     @property
     def id(self) -> Any:
@@ -120,20 +129,61 @@ class DispyJob:
             self._owner.refuse_to_wait(f"job {self.id}")
             self.finish.wait()
         with _GUARD:
-            if clear and self._event is not None and self.status not in TERMINAL:
-                self._event.clear()
+            if clear and self.status not in TERMINAL:
+                self._clear_event()
             source = self._source()
         return self._opened(source)
 
     @property
     def finish(self) -> threading.Event:
         """The event that is set when the job has its final status, or a provisional result that nobody has cleared."""
+        attention = self._asked()
         with _GUARD:
-            if self._event is None:
-                self._event = threading.Event()
+            if attention.event is None:
+                attention.event = threading.Event()
                 if self.status in TERMINAL or self.status == PROVISIONAL_RESULT:
-                    self._event.set()
-            return self._event
+                    attention.event.set()
+            return attention.event
+
+    def _asked(self) -> Attention:
+        with _GUARD:
+            if self._attention is None:
+                self._attention = Attention()
+            return self._attention
+
+    @property
+    def future(self) -> JobFuture:
+        """The job as a `concurrent.futures.Future`: for as_completed and wait, for asyncio.wrap_future.
+
+        Its result() raises what the job raised, with the traceback from the node as its cause; its cancel() cancels the job, whether it
+        is queued or runs.
+        """
+        attention = self._asked()
+        with _GUARD:
+            made = attention.future is None
+            if attention.future is None:
+                attention.future = JobFuture(self)
+            future: JobFuture = attention.future
+        if made:
+            self._when_settled(future._settle)
+        return future
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Wait for the result, in asyncio or in Twisted code; raises what the job raised. Who gives up waiting cancels the job."""
+        return awaited(self)
+
+    def _when_settled(self, listener: Callable[[], Any]) -> None:
+        """Have ``listener`` called in the reactor thread when the job has its final status; here and now if it has.
+
+        It must not wait, nor run user code, nor raise.
+        """
+        attention = self._asked()
+        with _GUARD:
+            settled = self.status in TERMINAL
+            if not settled:
+                attention.listeners += (listener,)
+        if settled:
+            listener()
 
     @property
     def result(self) -> Any:
@@ -154,7 +204,7 @@ class DispyJob:
             return None
         read = self._result
         if read is None or read[0] is not source:
-            with self._own_lock():
+            with self._asked().lock:
                 read = self._result
                 if read is None or read[0] is not source:
                     body = source.result if isinstance(source, Outcome) else source
@@ -168,14 +218,27 @@ class DispyJob:
     def _open(self, data: bytes) -> Any:
         try:
             return self._owner.open_result(data)
-        except Exception as error:  # user classes may raise anything while being opened
+        except (Exception, SystemExit) as error:  # user classes may raise anything while being opened
             return _Unopened(f"the result of job {self.id} cannot be opened here: {error}", error)
 
-    def _own_lock(self) -> Any:
-        with _GUARD:
-            if self._lock is None:
-                self._lock = threading.RLock()
-            return self._lock
+    @property
+    def error(self) -> BaseException | None:
+        """What the job raised, as the exception itself, with the traceback from the node as its cause; None before the end, and when
+        it returned.
+
+        What could not come home, and a job that died, was lost or cancelled, has one of the classes of `dispytw.errors`, or
+        `concurrent.futures.CancelledError`.
+        """
+        outcome = self._outcome
+        if outcome is None or outcome.status == FINISHED:
+            return None
+        _ = self.result  # it is None; and with its error, the job has been delivered
+        attention = self._asked()
+        with attention.lock:
+            if attention.error is None:
+                who = f"job {self.id} on {'no node' if self.ip_addr is None else f'node {self.ip_addr}'}, attempt {self.attempts}"
+                attention.error = error_of(outcome, who, self._owner.open_result)
+            return attention.error
 
     @property
     def end_time(self) -> float | None:
@@ -230,18 +293,21 @@ class DispyJob:
 
     def _forget_provisional(self) -> None:
         """Another attempt: what an earlier one said is forgotten."""
-        if self._provisional is not None and self._event is not None:
-            self._event.clear()
+        if self._provisional is not None:
+            self._clear_event()
         self._provisional = None
+
+    def _clear_event(self) -> None:
+        if self._attention is not None and self._attention.event is not None:
+            self._attention.event.clear()
 
     def _said(self, provisional: Body) -> None:
         """It has a provisional result: whoever waits is released, until one clears the event."""
         with _GUARD:
             self._provisional = provisional
             self.status = PROVISIONAL_RESULT
-            event = self._event
-            if event is not None:
-                event.set()
+            if self._attention is not None and self._attention.event is not None:
+                self._attention.event.set()
 
     def _retried(self, attempts: int) -> None:
         """An attempt has ended, one of so many, and the job waits for the next."""
@@ -259,9 +325,12 @@ class DispyJob:
         with _GUARD:
             self._provisional = None
             self.status = outcome.status
-            event = self._event
-        if event is not None:
-            event.set()
+            attention = self._attention
+        if attention is not None:
+            attention.settled()
+
+    def _repr_html_(self) -> str:
+        return job_html(self, STATUS_NAMES[self.status])
 
     def __repr__(self) -> str:
         return f"<DispyJob {self.id}: {STATUS_NAMES[self.status]}>"

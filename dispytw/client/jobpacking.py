@@ -55,6 +55,15 @@ def pack_job(shipment: Shipment, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return Equipped(OWN_PLACE + data, files, contents)
 
 
+def packed_arguments(shipment: Shipment, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    """The arguments of one call, as its computation takes them.
+
+    :raises PayloadError: when one cannot be pickled; it is named.
+    :raises TypeError: when one of a program is no string.
+    """
+    return _packed(shipment, args, kwargs, shipment.shipped).data
+
+
 def _packed(shipment: Shipment, args: tuple[Any, ...], kwargs: dict[str, Any], shipped: Any) -> Packed:
     if shipment.called is None:
         return Packed(pack_strings(args, kwargs))

@@ -153,9 +153,9 @@ class NodeView:
         if not counted:
             with self._changed:
                 self._uncalled += 1
-        self._threads.call_back(partial(self._status, status, node), job, self._status_told)
+        self._threads.call_back(partial(self._status, status, node), job, self._one_called)
 
-    def _status_told(self) -> None:
+    def _one_called(self) -> None:
         with self._changed:
             self._uncalled -= 1
             self._changed.notify_all()

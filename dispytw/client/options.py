@@ -19,7 +19,7 @@ MOST_PRIORITY = 10**9
 class WithOptions:
     """A cluster as it is for jobs with these options; it may be used for any number of jobs.
 
-    Its other methods are the cluster's own; those that submit, ``submit_node`` and the like, find their way to `_submitted` here.
+    Its other methods are the cluster's own; those that submit, ``submit_node``, ``map`` and the like, find their way to `_submitted` here.
 
     :ivar chosen: what was chosen.
     """
@@ -37,7 +37,7 @@ class WithOptions:
         return job
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("submit"):
+        if name == "map" or name.startswith("submit"):
             return MethodType(getattr(type(self._cluster), name), self)
         return getattr(self._cluster, name)
 

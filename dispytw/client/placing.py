@@ -50,30 +50,42 @@ class Placing:
 
         def decide() -> tuple[int, Shipment | None]:
             for entry in entries:
-                cpus = self._asked(entry, shown, node)
+                cpus = self.counted(self.answer_of(entry, shown, node))
                 if cpus > 0:
-                    return cpus, self._packed(entry)
+                    return cpus, self.packed(entry)
             return 0, None
 
         def decided(answer: tuple[int, Shipment | None]) -> int:
-            cpus, shipment = answer
-            if self._use is not None:
-                self._use(node.uid, shipment)
-            return cpus
+            return self.taken(node, *answer)
 
         if all(map(_is_plain, entries)):
             return succeed(decide()).addCallback(decided)
         return self._thread.allocate(decide).addCallback(decided)
 
-    def _asked(self, entry: NodeAllocate, shown: DispyNode, node: NodeFacts) -> int:
-        answer = entry.allocate(
+    def answer_of(self, entry: NodeAllocate, shown: DispyNode, node: NodeFacts) -> Any:
+        """What an entry says of a node."""
+        return entry.allocate(
             self._cluster, shown.ip_addr, node.name, node.cpus, avail_info=shown.avail_info, platform=node.platform
         )
+
+    @staticmethod
+    def counted(answer: Any) -> int:
+        """The slots that it means.
+
+        :raises TypeError: when it is no number.
+        """
         if not isinstance(answer, int):
             raise TypeError(f"it returned {answer!r}, not a number of CPUs")
         return answer
 
-    def _packed(self, entry: NodeAllocate) -> Shipment | None:
+    def taken(self, node: NodeFacts, cpus: int, shipment: Shipment | None) -> int:
+        """It is decided; to be called in the reactor thread."""
+        if self._use is not None:
+            self._use(node.uid, shipment)
+        return cpus
+
+    def packed(self, entry: NodeAllocate) -> Shipment | None:
+        """The computation with what an entry adds to it; None where it adds nothing."""
         depends, arguments = getattr(entry, "depends", ()), getattr(entry, "setup_args", ())
         return self._pack(depends, arguments) if self._pack is not None and (depends or arguments) else None
 

@@ -8,7 +8,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -24,7 +24,7 @@ from dispytw.client.recoverlog import framed, reopen_log
 from dispytw.client.remains import LeftJob, Owned, Remains, delivered_entry
 from dispytw.errors import PayloadError, RecoverFileBusyError, RecoverFileError, RecoverFileMissingError
 from dispytw.values import CANCELLED, Body, Inline, Outcome, Stored
-from dispytw.wire.payload import open_result
+from dispytw.wire.batches import open_outcome
 from dispytw.wire.records import outcome_bodies
 from dispytw.wire.streams import MemorySinks
 
@@ -162,7 +162,7 @@ class _Recovered:
 
     def open_result(self, data: bytes) -> Any:
         """Open a result."""
-        return open_result(data)
+        return open_outcome(data)
 
     def identified(self, job: bytes, value: Any) -> None:
         """It is not written down any more."""
@@ -173,6 +173,12 @@ class _Recovered:
     def stream(self, job: DispyJob) -> Iterator[str]:
         """It has ended: nothing will come."""
         return iter(())
+
+    def cancel_soon(self, job: DispyJob) -> None:
+        """It has ended."""
+
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        """It has ended: what is hung on it is called at once, by whoever hangs it there."""
 
 
 def _id(left: LeftJob) -> Any:

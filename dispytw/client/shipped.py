@@ -29,6 +29,7 @@ class ShippedCode:
 
     collection: Collection
     _late: dict[Any, Packed | None] = attrs.field(factory=dict)
+    _told: dict[str, Any] = attrs.field(factory=dict)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def finds(self, thing: Any) -> bool:
@@ -67,6 +68,8 @@ class ShippedCode:
             return None
         late.follow()
         late.check()
+        if any(self._told.setdefault(name, known.value) is not known.value for name, known in late.known.items()):
+            return None  # a name that a node may know as something else: redefined in a notebook, say; so it goes by value
         return Packed(packed_code(late), late.python)
 
 

@@ -10,7 +10,7 @@ from dispytw.values import PROVISIONAL_RESULT, Body
 #: What stays as it was.
 _OWN = frozenset(
     {
-        *("_opened", "_outcome", "_own_lock", "_provisional", "_result", "_source", "_written", "_lock"),
+        *("_opened", "_outcome", "_provisional", "_result", "_source", "_written"),
         *("end_time", "exception", "ip_addr", "reason", "result", "start_time", "status", "stderr", "stdout"),
     }
 )
@@ -30,7 +30,6 @@ class JobSnapshot(DispyJob):
         own(self, "_outcome", None)
         own(self, "_provisional", provisional)
         own(self, "_result", None)
-        own(self, "_lock", None)
         own(self, "status", PROVISIONAL_RESULT)
         own(self, "ip_addr", job.ip_addr)
         own(self, "start_time", job.start_time)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from dispytw.client.depends import Shipment, pack_computation
+from dispytw.client.nodes import NodeAllocate
+from dispytw.values import Body, Inline, Stored
 
 
 class Variants:
@@ -39,6 +42,26 @@ class Variants:
         return pack_computation(
             self._computation, depends=[*self._depends, *depends], setup=setup, cleanup=cleanup, **self._others
         )
+
+    def check(self, entries: Iterable[NodeAllocate]) -> None:
+        """What nodes get beside the computation is looked at now, not when they are found.
+
+        :raises TypeError: as `pack` does.
+        """
+        for entry in entries:
+            if getattr(entry, "depends", ()) or getattr(entry, "setup_args", ()):
+                self.pack(entry.depends, entry.setup_args)
+
+
+def bodies(shipment: Shipment) -> dict[bytes, Body]:
+    """The content of all files of a computation, by digest."""
+    return {digest: _body(content) for digest, content in shipment.files.items()}
+
+
+def _body(content: str | bytes) -> Body:
+    if isinstance(content, bytes):
+        return Inline(content)
+    return Stored(content, os.path.getsize(content))
 
 
 def _takes(function: Callable[..., Any] | bool | None, arguments: Sequence[Any]) -> bool:

@@ -99,6 +99,11 @@ class View(NodeView):
         """Jobs without a final status."""
         return self._unfinished
 
+    def counted(self) -> tuple[int, int]:
+        """How many jobs have ended, and how many there have been."""
+        with self._changed:
+            return self.jobs - self._unfinished, self.jobs
+
     def submitted(self) -> None:
         """One job more."""
         with self._changed:
@@ -126,6 +131,12 @@ class View(NodeView):
         """A result was read: it is delivered by that, unless there is a callback to take it."""
         if self._callback is None:
             self._delivered(job)
+
+    def call_back(self, function: Callable[[Any], Any], job: DispyJob | None) -> None:
+        """Call what a program has hung on a job, on the callback thread; `wait` waits for that too."""
+        with self._changed:
+            self._uncalled += 1
+        self._threads.call_back(function, job, self._one_called)
 
     def _delivered(self, job: DispyJob) -> None:
         job._delivered = True
@@ -215,9 +226,7 @@ class View(NodeView):
 
     def _called(self, job: DispyJob) -> None:
         self._delivered(job)
-        with self._changed:
-            self._uncalled -= 1
-            self._changed.notify_all()
+        self._one_called()
 
     def _leaves(self, job: DispyJob) -> None:
         """A job that was assigned anew, or has ended, keeps no node busy."""

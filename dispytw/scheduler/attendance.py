@@ -21,7 +21,7 @@ from dispytw.scheduler.orders import (
     Withdraw,
 )
 from dispytw.scheduler.policy import Rests
-from dispytw.values import CANCELLED, TERMINATED, Attempt, NodeFacts, Outcome
+from dispytw.values import CANCELLED, TERMINATED, TOO_MANY_ATTEMPTS, Attempt, NodeFacts, Outcome
 from dispytw.wire.records import ENDED, NEVER_STARTED, STILL_ENDING, UNKNOWN
 
 #: Attempts that may have started before a reentrant job is given up.
@@ -329,7 +329,7 @@ class Attendance:
             return [self._settle(job, Outcome(CANCELLED, exception="Cancelled", reason=job.losses[-1]), node)]
         if len(job.losses) >= MOST_ATTEMPTS:
             text = "given up after these attempts:\n" + "\n".join(job.losses)
-            return [self._settle(job, Outcome(TERMINATED, exception=text, reason="too many attempts"), node)]
+            return [self._settle(job, Outcome(TERMINATED, exception=text, reason=TOO_MANY_ATTEMPTS), node)]
         return self._requeue(job)
 
     def _changed(self, node: NodeEntry) -> None:

@@ -26,8 +26,9 @@ import attrs
 import msgpack
 
 from dispytw.errors import WireError
-from dispytw.values import CANCELLED, FINISHED, JOB, TERMINATED, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import JOB, WORKER, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire import jobframes
+from dispytw.wire.outcomes import outcome_fields, outcome_of
 from dispytw.wire.records import attempt_from as _attempt
 
 #: Bytes of the longest frame: three inline bodies and a traceback, several times over.
@@ -206,34 +207,6 @@ def _body(field: Any) -> Body:
     return Stored(path, size)
 
 
-def _outcome_fields(outcome: Outcome) -> list[Any]:
-    return [
-        outcome.status,
-        _optional(_body_fields, outcome.result),
-        _body_fields(outcome.stdout),
-        _body_fields(outcome.stderr),
-        outcome.exception,
-        outcome.started,
-        outcome.ended,
-        outcome.reason,
-    ]
-
-
-def _outcome(field: Any) -> Outcome:
-    status, result, stdout, stderr, exception, started, ended, reason = field
-    _expect(status in (FINISHED, TERMINATED, CANCELLED), "a status that ends nothing")
-    return Outcome(
-        status=status,
-        result=_optional(_body, result),
-        stdout=_body(stdout),
-        stderr=_body(stderr),
-        exception=_optional(_text, exception),
-        started=_optional(_time, started),
-        ended=_optional(_time, ended),
-        reason=_text(reason),
-    )
-
-
 def _count(field: Any) -> int:
     _expect(isinstance(field, int) and field > 0, "no number where one belongs")
     return int(field)
@@ -288,7 +261,7 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Ready: lambda f: [5],
     SetupFailed: lambda f: [6, f.text],
     Started: lambda f: [7, _attempt_fields(f.attempt), f.started],
-    Ended: lambda f: [8, _attempt_fields(f.attempt), _outcome_fields(f.outcome)],
+    Ended: lambda f: [8, _attempt_fields(f.attempt), outcome_fields(f.outcome, _body_fields)],
     Recall: lambda f: [23, f.most],
     GivenBack: lambda f: [24, _packed_attempts(f.attempts)],
     Kept: lambda f: [20, _packed_attempts(f.attempts)],
@@ -305,7 +278,7 @@ _OPENERS: dict[Any, Callable[..., Frame]] = {
     5: lambda: Ready(),
     6: lambda text: SetupFailed(_text(text)),
     7: lambda attempt, started: Started(_attempt(attempt), _time(started)),
-    8: lambda attempt, outcome: Ended(_attempt(attempt), _outcome(outcome)),
+    8: lambda attempt, outcome: Ended(_attempt(attempt), outcome_of(outcome, _body)),
     23: lambda most: Recall(_count(most)),
     24: lambda attempts: GivenBack(_unpacked_attempts(attempts)),
     20: lambda attempts: Kept(_unpacked_attempts(attempts)),

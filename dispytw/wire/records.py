@@ -6,21 +6,11 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import attrs
+
 from dispytw.errors import WireError
-from dispytw.values import (
-    CANCELLED,
-    FINISHED,
-    JOB,
-    TERMINATED,
-    WORKER,
-    Attempt,
-    Availability,
-    Body,
-    Computation,
-    File,
-    Inline,
-    Outcome,
-)
+from dispytw.values import JOB, WORKER, Attempt, Availability, Body, Computation, File, Inline, Outcome
+from dispytw.wire.outcomes import outcome_fields, outcome_of
 
 T = TypeVar("T")
 
@@ -137,16 +127,9 @@ def body_from(record: Any, take: Callable[[bytes], Body]) -> Body:
 
 def outcome_record(outcome: Outcome, streams: dict[str, bytes]) -> list[Any]:
     """An outcome as a list; bodies in files are named by their streams."""
-    return [
-        outcome.status,
-        None if outcome.result is None else body_record(outcome.result, streams),
-        body_record(outcome.stdout, streams),
-        body_record(outcome.stderr, streams),
-        None if outcome.exception is None else _shortened(outcome.exception),
-        outcome.started,
-        outcome.ended,
-        outcome.reason[:_MOST_REASON],
-    ]
+    exception = None if outcome.exception is None else _shortened(outcome.exception)
+    short = attrs.evolve(outcome, exception=exception, reason=outcome.reason[:_MOST_REASON])
+    return outcome_fields(short, lambda body: body_record(body, streams))
 
 
 def _shortened(text: str) -> str:
@@ -161,22 +144,7 @@ def outcome_from(record: Any, take: Callable[[bytes], Body]) -> Outcome:
 
     :raises WireError: for a record of another shape.
     """
-    _expect(isinstance(record, list) and len(record) == 8, "an outcome of another shape")
-    status, result, stdout, stderr, exception, started, ended, reason = record
-    _expect(status in (FINISHED, TERMINATED, CANCELLED), "a status that ends nothing")
-    _expect(exception is None or isinstance(exception, str), "an exception that is no text")
-    _expect(all(when is None or isinstance(when, (int, float)) for when in (started, ended)), "a time that is none")
-    _expect(isinstance(reason, str), "a reason that is no text")
-    return Outcome(
-        status=status,
-        result=None if result is None else body_from(result, take),
-        stdout=body_from(stdout, take),
-        stderr=body_from(stderr, take),
-        exception=exception,
-        started=started,
-        ended=ended,
-        reason=reason,
-    )
+    return outcome_of(record, lambda body: body_from(body, take))
 
 
 def outcome_bodies(outcome: Outcome) -> list[Body]:
@@ -189,7 +157,7 @@ def outcome_weight(outcome: Outcome) -> int:
     """About how many bytes the outcome takes in a box."""
     inline = sum(body.size for body in outcome_bodies(outcome) if isinstance(body, Inline))
     text = min(len(outcome.exception or ""), _MOST_TEXT) + min(len(outcome.reason), _MOST_REASON)
-    return _OVERHEAD + inline + 4 * text
+    return _OVERHEAD + inline + 4 * text + len(outcome.error)
 
 
 def body_weight(body: Body) -> int:

@@ -26,6 +26,7 @@ class Ending:
     result: Body | None = None
     exception: str | None = None
     reason: str = ""
+    error: bytes = b""
 
 
 def judge(word: Said | None, wait_status: int, *, cancelled: bool, program: bool, stderr_tail: str = "") -> Ending:
@@ -43,17 +44,27 @@ def judge(word: Said | None, wait_status: int, *, cancelled: bool, program: bool
     if isinstance(word, Returned):
         return Ending(FINISHED, result=word.result)
     if isinstance(word, Raised):
-        return _failed(word.exception, cancelled)
+        return _failed(word.exception, word.error, cancelled)
     code = os.waitstatus_to_exitcode(wait_status)
     if program and code >= 0 and not (cancelled and code):
         return Ending(FINISHED, result=Inline(MSGPACK_FORMAT + msgpack.packb(code)))
-    return _failed(_quoting(_death(code, cancelled, program), stderr_tail), cancelled)
+    how = packed_death("exit", code) if code >= 0 else packed_death("signal", -code)
+    return _failed(_quoting(_death(code, cancelled, program), stderr_tail), how, cancelled)
 
 
-def _failed(exception: str, cancelled: bool) -> Ending:
+def packed_death(how: str, number: int) -> bytes:
+    """How a process ended, as `values.Outcome` has it.
+
+    :param how: ``exit`` or ``signal``.
+    :param number: its exit status, or the signal's.
+    """
+    return MSGPACK_FORMAT + bytes(msgpack.packb([how, number]))
+
+
+def _failed(exception: str, error: bytes, cancelled: bool) -> Ending:
     if cancelled:
         return Ending(CANCELLED, exception=exception, reason=CANCELLED_REASON)
-    return Ending(TERMINATED, exception=exception)
+    return Ending(TERMINATED, exception=exception, error=error)
 
 
 def _death(code: int, cancelled: bool, program: bool) -> str:

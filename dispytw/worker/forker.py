@@ -119,6 +119,7 @@ class Forker:
             started=began,
             ended=time.time(),
             reason=ending.reason,
+            error=ending.error,
         )
 
 

@@ -259,7 +259,7 @@ class KeptJobs:
     def _ended(self, worker: Kept, frame: Ended) -> None:
         outcome = frame.outcome
         if worker.cancelled == frame.attempt and outcome.status == TERMINATED:
-            outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON)
+            outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON, error=b"")
         slot = worker.slot
         outcome = attrs.evolve(outcome, stdout=slot.stdout.noted(outcome.stdout), stderr=slot.stderr.noted(outcome.stderr))
         worker.running = None
@@ -369,6 +369,7 @@ class KeptJobs:
             started=worker.began,
             ended=time.time(),
             reason=ending.reason,
+            error=ending.error,
         )
 
     def _look_soon(self) -> None:

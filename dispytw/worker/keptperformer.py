@@ -29,6 +29,7 @@ from dispytw.worker.performer import (
     stored_path,
     written_body,
 )
+from dispytw.worker.raising import packed_error
 from dispytw.worker.serving import taken
 from dispytw.worker.tracebacks import text_of
 
@@ -95,7 +96,8 @@ class KeptWorker:
             return Outcome(FINISHED, self._written(start.attempt, result), started=began)
         except BaseException as error:
             self._running = None
-            return Outcome(TERMINATED, exception=text_of(error), started=began)
+            packed = packed_error(error, self.namespace)
+            return Outcome(TERMINATED, exception=text_of(error), started=began, error=packed)
 
     def _written(self, attempt: Attempt, result: bytes) -> Body:
         return written_body(result, stored_path(self.out, attempt, "result"))

@@ -20,8 +20,10 @@ from typing import Any
 import attrs
 
 from dispytw.errors import PayloadError
+from dispytw.wire.batches import BATCHED, open_calls
 from dispytw.wire.bundle import JOB_MODULES, Alias, Bundle, Constant, Entry, Import, Module, Role, Source, decode
-from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result
+from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result, pack_value
+from dispytw.worker.batching import perform_calls
 from dispytw.worker.replacing import Replaced
 
 _MAIN = ("__main__", "__mp_main__")
@@ -118,9 +120,12 @@ class Namespace:
         :raises PayloadError: when the arguments cannot be opened or the result cannot be packed; anything else is the job's own.
         """
         try:
-            args, kwargs = open_arguments(args_payload, self.extend)
+            many = open_calls(args_payload, self.extend) if args_payload[:1] == BATCHED else None
+            args, kwargs = open_arguments(args_payload, self.extend) if many is None else ((), {})
         except PayloadError as error:
             raise PayloadError(f"the job's arguments cannot be opened on this node: {error}") from error.__cause__
+        if many is not None:
+            return perform_calls(self._calls["computation"], many, self)
         return self.pack(self._calls["computation"](*args, **kwargs))
 
     def pack(self, value: object) -> bytes:
@@ -129,6 +134,13 @@ class Namespace:
         :raises PayloadError: when it cannot be packed.
         """
         return pack_result(value, self)
+
+    def pack_error(self, error: BaseException) -> bytes:
+        """Pack what the computation raised.
+
+        :raises PayloadError: when it cannot be packed.
+        """
+        return pack_value(error, self).data
 
     def define(self, bundle: Bundle, anew: Collection[str] | None = None) -> None:
         """Bring the code of a bundle into the namespace.

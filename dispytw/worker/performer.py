@@ -27,10 +27,11 @@ from dispytw.wire.frames import Setup, Start
 from dispytw.wire.paths import OWN_FILES
 from dispytw.worker import descriptors, masks, ownplace, tree
 from dispytw.worker.ending import MSGPACK_FORMAT
+from dispytw.worker.raising import ErrorPacker, packed_error
 from dispytw.worker.slots import Slot
 from dispytw.worker.speaking import voice as _voice
 from dispytw.worker.tracebacks import text_of
-from dispytw.worker.words import RAISED, RETURNED, STORED, Word, stored_size
+from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised, stored_size
 
 _SIGCHLD = int(signal.SIGCHLD)
 
@@ -42,7 +43,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 AGAIN = 1.0
 
 
-class Namespace(Protocol):
+class Namespace(ErrorPacker, Protocol):
     """What a worker needs of a computation's namespace."""
 
     def perform(self, args_payload: bytes) -> bytes:
@@ -186,7 +187,7 @@ def _tried(work: Work, start: Start) -> tuple[int, bytes]:
             masks.block()
     except BaseException as error:
         masks.block()
-        return RAISED, text_of(error).encode()
+        return RAISED, raised(text_of(error), packed_error(error, work.namespace))
 
 
 def _execute(program: str, payload: bytes, environment: dict[str, str]) -> NoReturn:

@@ -12,15 +12,16 @@ from typing import Union
 
 import attrs
 
-from dispytw.values import INLINE_LIMIT, Body, Inline, Stored
+from dispytw.values import ERROR_LIMIT, INLINE_LIMIT, Body, Inline, Stored
 
-#: Kinds: nothing was said; a result of at most `INLINE_LIMIT` bytes; a result in a file; the text of an exception.
+#: Kinds: nothing was said; a result of at most `INLINE_LIMIT` bytes; a result in a file; an exception, as text and packed.
 NONE, RETURNED, STORED, RAISED = range(4)
 
-_HEAD, _LENGTH = struct.Struct("=BI"), struct.Struct("=Q")
+_HEAD, _LENGTH, _TEXT = struct.Struct("=BI"), struct.Struct("=Q"), struct.Struct("=I")
 _leave_head = _HEAD.pack_into
 #: A traceback is at most 48 K characters (`dispytw.worker.tracebacks`) and a few words, each four bytes at most.
-_SIZE = _HEAD.size + max(INLINE_LIMIT, 4 * 49 * 1024)
+_ROOM = max(INLINE_LIMIT, 4 * 49 * 1024)
+_SIZE = _HEAD.size + _ROOM
 
 
 @attrs.frozen
@@ -32,9 +33,10 @@ class Returned:
 
 @attrs.frozen
 class Raised:
-    """The body, or what was before it, raised this."""
+    """The body, or what was before it, raised this: its traceback, and the exception itself as in `values.Outcome`."""
 
     exception: str
+    error: bytes = b""
 
 
 Said = Union[Returned, Raised]
@@ -47,7 +49,8 @@ class Word:
     _memory: mmap.mmap = attrs.field(factory=lambda: mmap.mmap(-1, _SIZE))
 
     def leave(self, kind: int, content: bytes) -> None:
-        """Say it, in the worker: RETURNED with a result, STORED with what `stored_size` makes of its length, RAISED with a text."""
+        """Say it, in the worker: RETURNED with a result, STORED with what `stored_size` makes of its length, RAISED with what
+        `raised` makes of the exception."""
         size, memory = len(content), self._memory
         memory[5 : 5 + size] = content
         _leave_head(memory, 0, kind, size)
@@ -64,10 +67,27 @@ class Word:
         if kind == RETURNED:
             return Returned(Inline(content))
         if kind == RAISED:
-            return Raised(content.decode("utf-8", "replace"))
+            return _opened(content)
         if kind == STORED and size == _LENGTH.size:
             return Returned(Stored(path, *_LENGTH.unpack(content)))
         return None
+
+
+def raised(text: str, error: bytes) -> bytes:
+    """An exception, as it is said: the length of its traceback, that, and the packed exception where there is room for it."""
+    encoded = text.encode()
+    if _TEXT.size + len(encoded) + len(error) > _ROOM:
+        error = b""
+    return _TEXT.pack(len(encoded)) + encoded + error
+
+
+def _opened(content: bytes) -> Raised | None:
+    """What was raised; None for what cannot be that."""
+    if len(content) < _TEXT.size:
+        return None
+    end = _TEXT.size + _TEXT.unpack_from(content)[0]
+    text, error = content[_TEXT.size : end], content[end:]
+    return Raised(text.decode("utf-8", "replace"), error) if len(error) <= ERROR_LIMIT else None
 
 
 def stored_size(size: int) -> bytes:

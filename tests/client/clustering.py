@@ -17,7 +17,7 @@ from dispytw.client import nodemethods
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address
-from dispytw.values import CANCELLED, FINISHED, Inline, JobOptions, Outcome
+from dispytw.values import CANCELLED, FINISHED, PLAIN, Inline, JobOptions, Outcome
 from dispytw.wire.credentials import new_secret
 
 SECRET = new_secret()
@@ -44,7 +44,7 @@ class Session:
         self.opened.append((arguments, options))
 
     def submit(
-        self, cluster: bytes, job: bytes, body: Any, handle: DispyJob, options: JobOptions, node: bytes | None = None
+        self, cluster: bytes, job: bytes, body: Any, handle: DispyJob, options: JobOptions = PLAIN, node: bytes | None = None
     ) -> None:
         assert cluster not in self.closed, "a closed cluster has got a job, which will never end"
         self.options.append(options)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import tracemalloc
 import unittest
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -38,6 +39,8 @@ class Owner:
         self.refuses = False
         self.identities: list[tuple[bytes, Any]] = []
         self.read: list[DispyJob] = []
+        self.cancelled: list[DispyJob] = []
+        self.called_back: list[DispyJob] = []
 
     def refuse_to_wait(self, what: str) -> None:
         self.refusals.append(what)
@@ -55,6 +58,13 @@ class Owner:
 
     def result_read(self, job: DispyJob) -> None:
         self.read.append(job)
+
+    def cancel_soon(self, job: DispyJob) -> None:
+        self.cancelled.append(job)
+
+    def call_back(self, function: Callable[[DispyJob], Any], job: DispyJob) -> None:
+        self.called_back.append(job)
+        function(job)
 
 
 def made(owner: Owner | None = None) -> DispyJob:
@@ -335,13 +345,13 @@ class Waiting(unittest.TestCase):
     def test_no_event_unasked(self) -> None:
         """A job that nobody waits for has no event and no lock."""
         job = made()
-        self.assertIsNone(job._event)
+        self.assertIsNone(job._attention)
         job._settled(DONE, None)
+        self.assertIsNone(job._attention)
         job()
-        self.assertIsNone(job._event)
         job = made()
-        job.finish.is_set()
-        self.assertIsNone(job._lock)
+        assert job.finish and job._attention is not None
+        self.assertEqual((None, None), (job._attention.future, job._attention.error))
 
     def test_in_the_reactor_thread(self) -> None:
         """Where waiting would never end it is refused, naming the job; a job that has ended can be called anywhere."""
@@ -383,7 +393,7 @@ class Opening(unittest.TestCase):
 
         owner = Slow()
         job = ended(DONE, owner)
-        job._lock = lock  # type: ignore[assignment]
+        job._asked().lock = lock  # type: ignore[assignment]
         with ThreadPoolExecutor(4) as threads:
             read = list(threads.map(lambda _: job.result, range(4), timeout=PATIENCE))
         self.assertEqual([b"49"], owner.opened)

@@ -42,6 +42,21 @@ class Options(ClusterTestCase):
             for job in jobs:
                 self.session.end(job)
 
+    def test_map(self) -> None:
+        """Goes by them too. With a timeout or retries each call is a job of its own, unless its size is given; a priority changes nothing."""
+        cluster = self.cluster(greedy)
+        for wanted, chunksize, fixed in (
+            (JobOptions(retries=1, backoff=1.0), "auto", 1),
+            (JobOptions(timeout=9.0, backoff=1.0), "auto", 1),
+            (JobOptions(retries=1, backoff=1.0), 3, 3),
+            (JobOptions(backoff=1.0, priority=3), "auto", None),
+        ):
+            chosen = cluster.options(timeout=wanted.timeout, retries=wanted.retries, priority=wanted.priority)
+            results = chosen.map(range(6), chunksize=chunksize)
+            self.assertEqual({wanted}, set(self.session.options))
+            self.assertEqual(fixed, results._chunker.fixed)
+            self.session.options.clear()
+
     def test_keywords_of_the_computation(self) -> None:
         """Stay its own, though they are called like options."""
         kwargs = {"timeout": 1, "retries": 2, "backoff": 3, "priority": 4, "args": 5, "options": 6}

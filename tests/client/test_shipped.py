@@ -5,11 +5,11 @@ from __future__ import annotations
 import collections
 import threading
 from typing import Any
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from dispytw.client.depends import pack_computation
 from dispytw.client.shipped import ShippedCode
-from dispytw.wire.bundle import decode
+from dispytw.wire.bundle import Source, decode
 
 BASE_LEVEL = 1
 
@@ -53,6 +53,15 @@ class Shipped(TestCase):
         self.assertEqual([entry.name for entry in decode(supplement.data).entries], ["Low"])
         self.assertIs(shipped.supplement(Low), supplement)
         self.assertIsNone(supplement.python)
+
+    def test_a_name_that_was_told_otherwise(self) -> None:
+        """A function that is defined anew, as in a notebook, goes by value: a kept process knows the first one by that name."""
+        shipped = code()
+        first, second = Low, type("Low", (Base,), {"__module__": __name__})
+        self.assertIsNotNone(shipped.supplement(first))
+        with mock.patch.dict(globals(), Low=second), mock.patch("dispytw.client.collecting.top_source") as source:
+            source.return_value = Source("Low", __name__, "cell", 1, 0, "class Low(Base): pass\n")
+            self.assertIsNone(shipped.supplement(second))
 
     def test_nothing_to_bring(self) -> None:
         """What was made at run time has no source and is not kept."""

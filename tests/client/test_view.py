@@ -124,6 +124,18 @@ class Callbacks(ViewTestCase):
             call()
         self.assertEqual([(2, FINISHED), (0, TERMINATED), (1, CANCELLED)], self.heard)
 
+    def test_callbacks_of_jobs(self) -> None:
+        """What is hung on a job is called in the same order, on the same thread, and is waited for; it delivers nothing."""
+        job = self.submit()
+        called: list[DispyJob] = []
+        self.view.call_back(called.append, job)
+        self.view.job_settled(job, None, None, DONE)
+        self.threads.callbacks[1]()
+        self.assertFalse(self.view.wait(0))
+        self.threads.callbacks[0]()
+        self.assertTrue(self.view.wait(0))
+        self.assertEqual([job], called)
+
     def test_released_before_its_callback(self) -> None:
         """Whoever waits in job() goes on before the callback is even queued, so a callback may wait for jobs."""
         states: list[tuple[bool, int]] = []

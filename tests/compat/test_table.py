@@ -58,6 +58,7 @@ class Table(unittest.TestCase):
 #: Parts of a cluster and a job that others of our modules use: no user's names.
 INSIDE = {
     *(f"JobCluster.{name}" for name in ("end", "is_program", "refuse_to_wait", "refuse_to_wait(what)", "open_result", "open_result(payload)")),
+    *(f"JobCluster.{name}" for name in ("cancel_soon", "cancel_soon(job)", "call_back", "call_back(function)", "call_back(job)", "end_soon")),
     *("JobCluster.identified", "JobCluster.identified(job)", "JobCluster.identified(value)"),
     *("JobCluster.stream", "JobCluster.stream(job)"),
     *("JobCluster.result_read", "JobCluster.result_read(job)"),

@@ -16,6 +16,9 @@ SAYS: dict[str, list[str]] = {
     "follow": ["alone: 1\n", "alone: lift-off\n", "  job 2 | one: 3\n", "! job 3 | two: lift-off\n"],
     "provisional": ["behind the point", "ended: cancelled cancelled cancelled cancelled\n"],
     "send_file": ["tables/0-1000.txt: 10427 bytes", "tables/4000-5000.txt: 14000 bytes"],
+    "mapping": ["97 takes 118 steps", "2463 takes 208 steps"],
+    "executor": ["10000000019 is prime", "10000000100 is not prime", "168 primes below 1000"],
+    "twistedapp": ["28! has 30 digits", "no factorial of -1: ValueError"],
     "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
     "anynodes": ["found ", "which runs Linux", "20 jobs ran on 127.0.0.1"],
 }

@@ -69,7 +69,7 @@ class Signals(unittest.TestCase):
         self.node = self.daemons.node("--cpus", "1", *options)
         program = TellingProgram(self.daemons, WAITING, self.node.address, self.gate.path)
         program.hear("it runs")
-        (self.supervisor,) = [p for p in self.daemons.marked() if "supervisor" in " ".join(p.cmdline()) and p.children()]
+        (self.supervisor,) = [p for p in self.daemons.marked() if p.ppid() == self.node.process.pid]
         return program
 
     def ended(self) -> bool:

@@ -27,7 +27,8 @@ LAYERS: dict[str, dict[str, int]] = {
         **dict.fromkeys(("foreground", "service", "tap"), DOOR),
     },
     "client": {
-        **dict.fromkeys(("advice", "lookup", "nodes", "remains", "report", "wildcards"), MIND),
+        **dict.fromkeys(("advice", "chunking", "lookup", "nodes", "remains", "report", "wildcards"), MIND),
+        **dict.fromkeys(("attention", "awaiting", "futures", "joberrors", "mapping", "notebook", "progress"), HANDS),
         **dict.fromkeys(("bridge", "callbacks", "clusterend", "dialer", "engine", "finding", "job", "keeper"), HANDS),
         **dict.fromkeys(("bodies", "compaction", "fetching", "ids", "keeping", "logger", "logins", "recoverfile", "recoverlog"), HANDS),
         **dict.fromkeys(("enrolled", "nodedesk", "nodemethods", "nodeview", "placing", "variants"), HANDS),
@@ -37,7 +38,7 @@ LAYERS: dict[str, dict[str, int]] = {
             ("collecting", "definitions", "depends", "modules", "references", "scopes", "shipped", "sources"), HANDS
         ),
         **dict.fromkeys(("callables", "jobpacking", "luggage", "sending"), HANDS),
-        **dict.fromkeys(("cluster", "clusterfiles", "live", "recovery", "sharedcluster"), MOUTH),
+        **dict.fromkeys(("cluster", "clusterfiles", "executor", "inapp", "live", "recovery", "sharedcluster"), MOUTH),
     },
     "discovery": {"beacon": MIND, "interfaces": MIND, "udp": HANDS},
     "relay": {"pairing": MIND, "connections": MOUTH, "tap": DOOR},
@@ -65,7 +66,7 @@ DOORS_BETWEEN_ROOMS = {
 }
 
 #: Who may enter every room, besides the doors.
-MASTER_KEYS = {"cli", "testing", "inmemory", "inmemorycluster", "inmemoryjobs"}
+MASTER_KEYS = {"cli", "joblib", "testing", "inmemory", "inmemorycluster", "inmemoryjobs"}
 
 #: Everything a mind may import, and whatever it imports in turn, besides modules of the house.
 PURE = {
@@ -77,10 +78,10 @@ PICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill"}
 
 #: Rooms whose modules run in daemons, except for what only workers and clients import.
 DAEMON_ROOMS = {"wire", "scheduler", "node", "discovery", "relay"}
-NEVER_IN_A_DAEMON = {"wire.payload", "worker"}
+NEVER_IN_A_DAEMON = {"wire.batches", "wire.payload", "worker"}
 
 #: What runs without Twisted, itself and everything it imports.
-WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.frames", "wire.payload", "wire.spool", "worker"}
+WITHOUT_TWISTED = {"errors", "values", "version", "wire", "wire.batches", "wire.frames", "wire.payload", "wire.spool", "worker"}
 
 #: Who may import the reactor, besides the doors.
 REACTOR_OWNERS = {"client.bridge"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispytw.errors import WireError
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
+from dispytw.values import CANCELLED, ERROR_LIMIT, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire import frames, jobframes
 from dispytw.wire.frames import FRAME_LIMIT, Decoder, Frame, encode
 
@@ -31,6 +31,7 @@ outcomes = st.builds(
     started=st.none() | times,
     ended=st.none() | times,
     reason=texts,
+    error=st.binary(max_size=100),
 )
 any_frame: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
@@ -95,9 +96,16 @@ class FramesTests(unittest.TestCase):
         """Wrong codes, counts and types."""
         for fields in ([], [99], [5, 1], [3, [b"short", 1]], [3, [bytes(16), 0]], [2, [bytes(16), 1], ["p", -1]], [2, [bytes(16), 1], 7],
                        [8, [bytes(16), 1], [5, None, b"", b"", None, None, None, ""]], [6, 7], [7, [bytes(16), 1], "now"], [[1]], [{}],
-                       [20, b"x" * 19], [20, [1]], [21, [bytes(16), 1], None, b"inline"]):  # fmt: skip
+                       [8, [bytes(16), 1], [9, None, b"", b"", None, None, None, "", "no bytes"]],
+                       [8, [bytes(16), 1], [9, None, b"", b"", None, None, None, "", bytes(ERROR_LIMIT + 1)]], [20, b"x" * 19], [20, [1]], [21, [bytes(16), 1], None, b"inline"]):  # fmt: skip
             with self.subTest(fields=fields), self.assertRaises(WireError):
                 Decoder().feed(framed(msgpack.packb(fields)))
+
+    def test_frames_from_before(self) -> None:
+        """A supervisor that outlives its daemon, and a journal, may know of no packed exceptions."""
+        attempt, old = Attempt(bytes(16), 1), [9, None, b"", b"", "ValueError: x", None, None, ""]
+        heard = Decoder().feed(framed(msgpack.packb([8, [attempt.job, 1], old])))
+        self.assertEqual([frames.Ended(attempt, Outcome(TERMINATED, exception="ValueError: x"))], heard)
 
     def test_the_limit_holds_at_both_ends(self) -> None:
         """A frame that is too long is neither sent nor waited for."""

@@ -16,6 +16,7 @@ from dispytw.values import (
     ABANDONED,
     CANCELLED,
     CREATED,
+    ERROR_LIMIT,
     FINISHED,
     INLINE_LIMIT,
     RUNNING,
@@ -70,6 +71,7 @@ outcomes = st.builds(
     started=times,
     ended=times,
     reason=texts,
+    error=st.binary(max_size=100),
 )
 files = st.builds(File, texts, st.binary(min_size=32, max_size=32), sizes, st.integers(0, 0o777))
 computations = st.builds(
@@ -89,7 +91,7 @@ computations = st.builds(
 )
 
 #: Records that are whole, and the parts of which are spoilt one after another.
-OUTCOME = [FINISHED, b"r", b"o", [STREAM, 5], "text", 1.0, 2, "reason"]
+OUTCOME = [FINISHED, b"r", b"o", [STREAM, 5], "text", 1.0, 2, "reason", b"p."]
 FILE = ["a/b", DIGEST, 3, 0o644]
 COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5, b"t" * 16, "worker", 7, "a/b", True]
 
@@ -272,8 +274,14 @@ class Malformed(unittest.TestCase):
             5: ("1.0", b"", [1.0]),
             6: ("2.0", {}),
             7: (None, 7, b"bytes"),
+            8: (None, "text", [b"p."], b"p" * (ERROR_LIMIT + 1)),
         }
-        self.each_spoilt(lambda record: outcome_from(record, five_bytes), OUTCOME, spoilt)
+        self.each_spoilt(lambda record: outcome_from(record, five_bytes), OUTCOME, spoilt, may_lack=1)
+
+    def test_an_outcome_from_before(self) -> None:
+        """Nodes and recover files that know of no packed exceptions are understood."""
+        self.assertEqual(b"", outcome_from(OUTCOME[:-1], five_bytes).error)
+        self.assertEqual(b"p.", outcome_from(OUTCOME, five_bytes).error)
 
     def test_computations(self) -> None:
         """Each field has its type, those of files too."""
@@ -294,14 +302,16 @@ class Malformed(unittest.TestCase):
         }  # fmt: skip
         self.each_spoilt(computation_from, COMPUTATION, spoilt)
 
-    def each_spoilt(self, read: Callable[[Any], Any], whole: list[Any], spoilt: dict[int, tuple[Any, ...]]) -> None:
+    def each_spoilt(
+        self, read: Callable[[Any], Any], whole: list[Any], spoilt: dict[int, tuple[Any, ...]], may_lack: int = 0
+    ) -> None:
         """The whole record is read; each spoilt one is refused, and so is one of another length or type."""
         read(whole)
         self.assertEqual(set(range(len(whole))), set(spoilt))
         for position, values in spoilt.items():
             for value in values:
                 self.refused(read, [*whole[:position], value, *whole[position + 1 :]])
-        for record in (None, 7, "", b"", {}, [], whole[:-1], [*whole, None], dict(enumerate(whole))):
+        for record in (None, 7, "", b"", {}, [], whole[: -1 - may_lack], [*whole, None], dict(enumerate(whole))):
             self.refused(read, record)
 
 
@@ -335,7 +345,7 @@ class Sizes(unittest.TestCase):
     def test_a_batch_fits_a_box(self) -> None:
         """A batch that is just not full, and the heaviest outcome or job on top of it."""
         full = Inline(b"b" * INLINE_LIMIT)
-        heaviest = Outcome(TERMINATED, full, full, full, "😀" * 70_000, 1.0, 2.0, "😀" * 3000)
+        heaviest = Outcome(TERMINATED, full, full, full, "😀" * 70_000, 1.0, 2.0, "😀" * 3000, b"e" * ERROR_LIMIT)
         self.assertLess(BATCH_BYTES + outcome_weight(heaviest), MOST_PARTS * 0xFFFF)
         self.assertLess(BATCH_BYTES + body_weight(full), MOST_PARTS * 0xFFFF)
 

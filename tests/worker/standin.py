@@ -49,6 +49,9 @@ class Namespace:
         except Exception as error:
             raise PayloadError("the job's result cannot be pickled") from error
 
+    def pack_error(self, error: BaseException) -> bytes:
+        return b"p" + pickle.dumps(error)
+
 
 #: The command that runs a supervisor with this namespace.
 COMMAND = (sys.executable, os.path.abspath(__file__))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Inline
-from dispytw.worker.ending import judge
+from dispytw.worker.ending import judge, packed_death
 from dispytw.worker.words import Raised, Returned, Said
 
 RETURNED, RAISED = Returned(Inline(b"pr")), Raised("ValueError: x")
@@ -51,6 +51,22 @@ class JudgeTests(unittest.TestCase):
         ending = judge(None, KILLED, cancelled=False, program=False, stderr_tail="out of luck\n")
         self.assertIn("out of luck", ending.exception or "")
         self.assertNotIn("stderr", judge(None, KILLED, cancelled=False, program=False).exception or "")
+
+    def test_the_error(self) -> None:
+        """What a job raised comes along packed, how it died in a form of its own; a cancelled job has neither."""
+        packed = Raised("ValueError: x", b"p.")
+        table: list[tuple[Said | None, int, bool, bytes]] = [
+            (packed, EXITED_0, False, b"p."),
+            (packed, EXITED_0, True, b""),
+            (RETURNED, EXITED_0, False, b""),
+            (None, EXITED_3, False, packed_death("exit", 3)),
+            (None, KILLED, False, packed_death("signal", 9)),
+            (None, KILLED, True, b""),
+        ]
+        for word, wait_status, cancelled, error in table:
+            with self.subTest(word=word, wait_status=wait_status, cancelled=cancelled):
+                self.assertEqual(error, judge(word, wait_status, cancelled=cancelled, program=False).error)
+        self.assertEqual(b"m\x92\xa6signal\x09", packed_death("signal", 9))
 
     def test_the_exit_status_of_a_program_as_payload(self) -> None:
         """A format byte, then msgpack."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import select
 import shutil
 import signal
@@ -13,6 +14,7 @@ from unittest import mock
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire.frames import Ended, Ready, Start
+from dispytw.worker.ending import packed_death
 from dispytw.worker.keptperformer import KeptWorker
 from dispytw.worker.keptslots import KeptSlot
 from tests.worker.driving import DEADLINE, PRELUDE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
@@ -86,7 +88,7 @@ class Alone(unittest.TestCase):
         self.addCleanup(shutil.rmtree, directory)
         slot = KeptSlot.open(directory)
         self.addCleanup(slot.close)
-        worker = KeptWorker(mock.Mock(perform=lambda payload: b"done"), slot, directory, directory, None)
+        worker = KeptWorker(mock.Mock(perform=lambda payload: b"done", pack_error=lambda error: b""), slot, directory, directory, None)
         named, other = (Start(Attempt(b"j" * 16, number), Inline(b"")) for number in (1, 2))
         slot.name(named.attempt)
         outcome = worker._tried(named)
@@ -123,6 +125,13 @@ class KeptWorkerTests(SupervisorTestCase):
         self.assertEqual(self.returned(driver.run("pid")), self.returned(driver.run("pid")))
         self.returned(driver.run("remembers", "a"))
         self.assertEqual(["a", "b"], self.returned(driver.run("remembers", "b")))
+
+    def test_what_was_raised_comes_along(self) -> None:
+        """The exception itself, packed, or the status of what has left; the worker that raised runs on."""
+        driver = self.driver_of()
+        self.assertEqual(b"p" + pickle.dumps(ValueError("no")), driver.run("raises").error)
+        self.assertEqual(packed_death("exit", 3), driver.run("sys_exit").error)
+        self.assertEqual(packed_death("exit", 7), driver.run("exits").error)
 
     def test_max_jobs_per_worker(self) -> None:
         """A worker that has run so many is replaced; the queue behind it goes to the next."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import unittest
 
@@ -9,6 +10,7 @@ import attrs
 
 from dispytw.values import FINISHED, TERMINATED, Body, Inline, Stored
 from dispytw.wire.frames import Ready
+from dispytw.worker.ending import packed_death
 from tests.worker.driving import Driver, content, opened
 
 COMPUTE = """
@@ -19,6 +21,7 @@ class Odd(Exception):
 def fine(): return "fine"
 def raises(): raise ValueError("on purpose")
 def raises_oddly(): raise Odd
+def raises_what_cannot_be_packed(): raise ValueError(threading.Lock())
 def chained():
     try: raises()
     except ValueError as error: raise KeyError("second") from error
@@ -148,6 +151,21 @@ class DeathsTests(unittest.TestCase):
                 outcome = self.driver.run(body=body)
                 self.assertEqual(outcome.status, TERMINATED)
                 self.assertIn(says, outcome.exception or "")
+
+    def test_what_was_raised_comes_along(self) -> None:
+        """The exception itself, packed; the status or the signal of what died; nothing where it cannot be packed, or is too large."""
+        table = [
+            ("raises", b"p" + pickle.dumps(ValueError("on purpose"))),
+            ("exits", packed_death("exit", 3)),
+            ("leaves", packed_death("exit", 4)),
+            ("kills_itself", packed_death("signal", 9)),
+            ("raises_at_length", b""),
+            ("raises_what_cannot_be_packed", b""),
+            ("fine", b""),
+        ]
+        for name, error in table:
+            with self.subTest(name):
+                self.assertEqual(error, self.driver.run(name).error)
 
     def test_output_is_capped(self) -> None:
         """Of 100 MB on stdout the first 8 MiB are kept, with a note that says how much was dropped; the next job has none of it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import unittest
 
-from dispytw.values import INLINE_LIMIT, Inline, Stored
+from dispytw.values import ERROR_LIMIT, INLINE_LIMIT, Inline, Stored
 from dispytw.worker.tracebacks import shortened
-from dispytw.worker.words import RAISED, RETURNED, STORED, Raised, Returned, Word, stored_size
+from dispytw.worker.words import RAISED, RETURNED, STORED, Raised, Returned, Word, raised, stored_size
 
 
 class WordTests(unittest.TestCase):
@@ -24,7 +24,10 @@ class WordTests(unittest.TestCase):
             (RETURNED, b"", Returned(Inline(b""))),
             (RETURNED, longest, Returned(Inline(longest))),
             (STORED, stored_size(1 << 40), Returned(Stored("/there", 1 << 40))),
-            (RAISED, text.encode(), Raised(text)),
+            (RAISED, raised(text, b""), Raised(text)),
+            (RAISED, raised("ValueError: x", b"p."), Raised("ValueError: x", b"p.")),
+            (RAISED, raised("", b"e" * ERROR_LIMIT), Raised("", b"e" * ERROR_LIMIT)),
+            (RAISED, raised(text, b"e" * ERROR_LIMIT), Raised(text)),  # no room for both: the text is what always comes home
         ):
             with self.subTest(kind=kind, size=len(content)):
                 self.word.leave(kind, content)
@@ -42,7 +45,7 @@ class WordTests(unittest.TestCase):
 
     def test_nonsense(self) -> None:
         """Is no word, whatever it is."""
-        for kind, content in ((9, b"x"), (STORED, b"short")):
+        for kind, content in ((9, b"x"), (STORED, b"short"), (RAISED, b"len"), (RAISED, raised("", b"e" * (ERROR_LIMIT + 1)))):
             with self.subTest(kind=kind):
                 self.word.leave(kind, content)
                 self.assertIsNone(self.word.take(""))
