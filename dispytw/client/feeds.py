@@ -33,7 +33,7 @@ class _Feed:
     """
 
     attempt: int = 0
-    readers: int = 0
+    readers: list[Reader] = attrs.field(factory=list)
     written: dict[bool, bytearray] = attrs.field(factory=lambda: {False: bytearray(), True: bytearray()})
 
     def positions(self) -> list[tuple[bool, int]]:
@@ -89,6 +89,15 @@ class Feeds:
             position = len(written)
         self._ask(job._uid, [(wrote.is_stderr, position)])
 
+    def retried(self, job: DispyJob) -> None:
+        """An attempt has ended, and is not the last: nothing of the next one has been read."""
+        with self._changed:
+            feed = self._feeds.get(job)
+            if feed is not None:
+                feed.begin(0)
+                for reader in feed.readers:
+                    reader.begin(0)
+
     def settled(self, job: DispyJob) -> None:
         """A job has ended: its outcome has everything, also for who begins to listen now."""
         if job in self._feeds:
@@ -97,17 +106,17 @@ class Feeds:
                 self._changed.notify_all()
 
     # Any thread.
-    def listen(self, job: DispyJob) -> None:
+    def listen(self, job: DispyJob, reader: Reader) -> None:
         """Somebody follows this job."""
         with self._changed:
-            self._feeds.setdefault(job, _Feed()).readers += 1
+            self._feeds.setdefault(job, _Feed()).readers.append(reader)
 
-    def forget(self, job: DispyJob) -> None:
+    def forget(self, job: DispyJob, reader: Reader) -> None:
         """Somebody follows it no longer."""
         with self._changed:
             feed = self._feeds.get(job)
             if feed is not None:
-                feed.readers -= 1
+                feed.readers = [each for each in feed.readers if each is not reader]
                 if not feed.readers:
                     del self._feeds[job]
 
@@ -130,7 +139,7 @@ class Feeds:
         :param is_over: whether nothing will ever come any more.
         """
         reader = Reader()
-        self.listen(job)
+        self.listen(job, reader)
         try:
             start()
             while True:
@@ -145,4 +154,4 @@ class Feeds:
                 if ended:
                     return
         finally:
-            self.forget(job)
+            self.forget(job, reader)

@@ -29,11 +29,15 @@ class Reader:
         :param whole: whether nothing more will come.
         """
         if attempt and attempt != self.attempt:
-            self.attempt = attempt
-            self._positions.clear()
-            self._decoders.clear()
+            self.begin(attempt)
         pieces = [(self._text(stdout, False, whole), False), (self._text(stderr, True, whole), True)]
         return [piece for piece in pieces if piece[0]]
+
+    def begin(self, attempt: int) -> None:
+        """Another attempt, whose number may not be known yet, is read from its beginning."""
+        self.attempt = attempt
+        self._positions.clear()
+        self._decoders.clear()
 
     def _text(self, written: bytes | bytearray, is_stderr: bool, whole: bool) -> str:
         position = self._positions.get(is_stderr, 0)

@@ -79,8 +79,8 @@ class Remarks:
     def running(self, job: DispyJob) -> None:
         """A job runs: what it writes is followed if anybody wants to know."""
         if self._stream is not None and job not in self._readers:
-            self._readers[job] = Reader()
-            self._feeds.listen(job)
+            self._readers[job] = reader = Reader()
+            self._feeds.listen(job, reader)
         self._feeds.follow(job)
 
     def wrote(self, job: DispyJob) -> None:

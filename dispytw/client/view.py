@@ -186,6 +186,7 @@ class View(NodeView):
             why=(outcome.exception or outcome.reason).strip().rpartition("\n")[2],
         )
         job._retried(attempts)
+        self.feeds.retried(job)
 
     def job_settled(
         self,

@@ -113,8 +113,8 @@ class Forker:
         return Outcome(
             status=ending.status,
             result=ending.result,
-            stdout=taken(self.slot.stdout, path("stdout")),
-            stderr=taken(self.slot.stderr, path("stderr")),
+            stdout=taken(self.slot.stdout, path("stdout"), attempt),
+            stderr=taken(self.slot.stderr, path("stderr"), attempt),
             exception=ending.exception,
             started=began,
             ended=time.time(),

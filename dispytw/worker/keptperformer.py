@@ -68,7 +68,8 @@ class KeptWorker:
         flush_output()
         self._sweep()
         path = partial(stored_path, self.out, start.attempt)
-        stdout, stderr = taken(self.slot.stdout, path("stdout")), taken(self.slot.stderr, path("stderr"))
+        stdout = taken(self.slot.stdout, path("stdout"), start.attempt)
+        stderr = taken(self.slot.stderr, path("stderr"), start.attempt)
         return Ended(start.attempt, attrs.evolve(outcome, stdout=stdout, stderr=stderr, ended=time.time()))
 
     def _prepare(self) -> None:

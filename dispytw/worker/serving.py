@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
-from dispytw.values import Body
+from dispytw.values import Attempt, Body
 from dispytw.wire.frames import Ended, Start, Started, encode
-from dispytw.worker import descriptors
+from dispytw.worker import descriptors, speaking
 from dispytw.worker.capture import Capture
 from dispytw.worker.jobfunctions import dispynode_logger
 from dispytw.worker.keptslots import KeptSlot
@@ -81,10 +81,10 @@ def _say(slot: KeptSlot, said: bytes) -> None:
         os._exit(1)  # closed by the job: whatever is there now is not ours to write to
 
 
-def taken(capture: Capture, path: str) -> Body:
-    """What was captured; where it cannot be stored, as the disk is full, the job has not ended before it can.
+def taken(capture: Capture, path: str, attempt: Attempt) -> Body:
+    """What was captured of an attempt; where it cannot be stored, as the disk is full, the job has not ended before it can.
 
-    :raises OSError: when the capture itself is gone: the job has closed it.
+    :raises OSError: when the job has closed the capture.
     """
     while True:
         try:
@@ -92,5 +92,6 @@ def taken(capture: Capture, path: str) -> Body:
         except OSError as error:
             if error.errno == errno.EBADF:
                 raise
+            speaking.begin(attempt)  # a forker does not speak for one otherwise
             dispynode_logger.warning("the output of a job cannot be stored: %s", error)
             time.sleep(AGAIN)

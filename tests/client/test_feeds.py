@@ -47,7 +47,7 @@ class FeedsTests(unittest.TestCase):
 
     def test_piece_by_piece(self) -> None:
         """What has come is answered by asking for what comes behind it."""
-        self.feeds.listen(self.job)
+        self.feeds.listen(self.job, self.reader)
         self.feeds.follow(self.job)
         self.assertEqual([(False, 0), (True, 0)], self.asked)
         self.feeds.wrote(self.job, wrote(0, b"one"))
@@ -59,7 +59,7 @@ class FeedsTests(unittest.TestCase):
 
     def test_told_twice(self) -> None:
         """After a new link something may come again, or overlap: it counts once. Where something is missing, it is asked for."""
-        self.feeds.listen(self.job)
+        self.feeds.listen(self.job, self.reader)
         for position, data in ((0, b"one"), (0, b"one"), (2, b"e two"), (50, b"far")):
             self.feeds.wrote(self.job, wrote(position, data))
         self.assertEqual([("one two", False)], self.read())
@@ -67,15 +67,26 @@ class FeedsTests(unittest.TestCase):
 
     def test_another_attempt(self) -> None:
         """What a lost attempt wrote is followed by all that the next one writes."""
-        self.feeds.listen(self.job)
+        self.feeds.listen(self.job, self.reader)
         self.feeds.wrote(self.job, wrote(0, b"one"))
         self.read()
         self.feeds.wrote(self.job, wrote(0, b"uno", attempt=2))
         self.assertEqual([("uno", False)], self.read())
 
+    def test_tried_again(self) -> None:
+        """The next attempt is read from its beginning, also when it was too short to be followed."""
+        self.feeds.listen(self.job, self.reader)
+        self.feeds.wrote(self.job, wrote(0, b"one"))
+        self.read()
+        self.feeds.retried(self.job)
+        self.assertEqual([], self.read())
+        self.job._settled(DONE, None)
+        self.feeds.settled(self.job)
+        self.assertEqual([("one two three", False), ("err", True)], self.read())
+
     def test_the_end(self) -> None:
         """The outcome brings what has not come, and nothing is kept any more."""
-        self.feeds.listen(self.job)
+        self.feeds.listen(self.job, self.reader)
         self.feeds.wrote(self.job, wrote(0, b"one"))
         self.read()
         self.job._settled(DONE, None)
@@ -87,7 +98,7 @@ class FeedsTests(unittest.TestCase):
 
     def test_bounded(self) -> None:
         """A node that sends more than nodes keep is not believed."""
-        self.feeds.listen(self.job)
+        self.feeds.listen(self.job, self.reader)
         self.addCleanup(setattr, module, "MOST", module.MOST)
         module.MOST = 5
         for position in (0, 4, 8, 12):

@@ -279,6 +279,13 @@ class Provisional(unittest.TestCase):
         self.assertEqual((DispyJob.Running, None), (self.job.status, self.job.result))
         self.assertFalse(self.job.finish.is_set())
 
+    def test_tried_again(self) -> None:
+        """A job that waits for its next attempt has said nothing."""
+        self.job._said(Inline(b"1"))
+        self.assertTrue(self.job.finish.is_set())
+        self.job._retried(1)
+        self.assertEqual((DispyJob.Created, None, False), (self.job.status, self.job.result, self.job.finish.is_set()))
+
     def test_one_that_cannot_be_opened(self) -> None:
         """Raises each time it is read; the next one may be fine."""
         self.job._said(Inline(b"?"))

@@ -67,7 +67,9 @@ class OutputTests(SupervisorTestCase):
         obstacle = performer.stored_path(driver.out, attempt, "stdout")
         os.makedirs(obstacle)  # no file can be made there
         self.assertEqual(attempt, driver.begin("speaks"))
-        driver.hear(lambda frame: isinstance(frame, Logged) and "cannot be stored" in frame.text)
+        line = driver.hear_a(Logged)
+        self.assertEqual(attempt, line.attempt)
+        self.assertIn("cannot be stored", line.text)
         os.rmdir(obstacle)
         outcome = driver.outcome(attempt)
         self.assertEqual(FINISHED, outcome.status)
