@@ -145,6 +145,71 @@ if __name__ == "__main__":
     other.close()
 """
 
+TOGETHER = """
+import os, sys
+import dispytw as dispy
+
+def word():
+    return "the cluster's"
+
+def helper():
+    return "the node's"
+
+def setup(*words):
+    global prepared
+    prepared = words
+    return 0
+
+def compute(n, tried=None):
+    with open("input.txt") as mine:
+        found = mine.read()
+    if tried and not os.path.exists(tried):
+        open(tried, "w").close()
+        raise ValueError("the first time")
+    there = globals().get("helper")
+    return found, word(), prepared, there and there(), sorted(os.listdir("."))
+
+def own(n):
+    names = {}
+    exec(f"def word():\\n    return 'job {n}'", names)
+    with open("input.txt", "w") as file:
+        file.write(f"input {n}")
+    return ["input.txt", names["word"]]
+
+if __name__ == "__main__":
+    address, isolation = sys.argv[1:]
+    for name in ("table.txt", "later.txt"):
+        with open(name, "w") as file:
+            file.write(name)
+    node = dispy.NodeAllocate(address, depends=["table.txt", helper], setup_args=("a", 1))
+    cluster = dispy.JobCluster(compute, nodes=[node], depends=[word], setup=setup, dest_path="shared", isolation=isolation)
+    hurried = cluster.options(timeout=20)
+    ways = [
+        cluster.submit,
+        lambda *args, **kwargs: cluster.submit_node(address, *args, **kwargs),
+        lambda *args, **kwargs: cluster.submit_job_id("id", *args, **kwargs),
+        lambda *args, **kwargs: cluster.submit_job_id_node("id", address, *args, **kwargs),
+        hurried.submit,
+        lambda *args, **kwargs: hurried.submit_node(address, *args, **kwargs),
+    ]
+    jobs = [submit(n, dispy_job_depends=own(n)) for n, submit in enumerate(ways)]
+    for n, job in enumerate(jobs):
+        assert job() == (f"input {n}", f"job {n}", ("a", 1), "the node's", ["input.txt", "table.txt"]), (n, job.result, job.exception)
+    again = cluster.options(retries=2, backoff=0.1).submit(9, os.path.abspath("tried"), dispy_job_depends=own(9))
+    assert again()[:2] == ("input 9", "job 9") and again.attempts == 2, (again.result, again.exception, again.attempts)
+
+    # What was sent is there when the node has been set up anew, beside what its NodeAllocate adds.
+    assert cluster.send_file("later.txt", address) == 0
+    cluster.resetup_node(address)
+    renewed = cluster.submit_node(address, 10, dispy_job_depends=own(10))
+    assert renewed()[4] == ["input.txt", "later.txt", "table.txt"], (renewed.result, renewed.exception)
+    cluster.close_node(address)
+    while cluster.send_file("later.txt", address) == 0:
+        pass
+    assert cluster.send_file("later.txt", "192.0.2.1") == -1
+    cluster.close()
+"""
+
 TOOL = """#!/bin/sh
 cat input.txt common.txt
 echo
@@ -255,6 +320,16 @@ class OfJobs(FilesCase):
     def test_one_after_another_in_kept_workers(self) -> None:
         """The next job in the same process finds nothing of the last one's."""
         self.jobs("worker")
+
+    def test_with_all_else(self) -> None:
+        """Through every way to submit, with options, on a node that gets more than others, and with what was sent to it before."""
+        for isolation in ("job", "worker"):
+            done = self.daemons.program(TOGETHER, self.node.address, isolation)
+            self.assertEqual(0, done.code, done)
+            self.assertRegex(done.err, "'later.txt' is not on node .*it was closed")
+            self.assertIn("send_file: node: the cluster knows no node '192.0.2.1'", done.err)
+            (self.daemons.root / "tried").unlink()
+        self.assertEqual([], self.left())
 
     def test_programs(self) -> None:
         """They find their files where they run, and in their PATH."""
