@@ -119,15 +119,18 @@ class DispyJob:
         if not self._delivered:
             self._owner.identified(self._uid, value)
 
-    def __call__(self, clear: bool = False) -> Any:
+    def __call__(self, clear: bool = False, timeout: float | None = None) -> Any:
         """Wait until the job has ended, or has a provisional result, and return its result: None unless there is one.
 
         :param clear: the next call waits for the next provisional result, or the end.
+        :param timeout: seconds to wait; for as long as it takes if None. The job goes on.
+        :raises TimeoutError: when there was nothing by then.
         :raises ResultError: when the result arrived but cannot be opened here.
         """
         if self.status not in TERMINAL:
             self._owner.refuse_to_wait(f"job {self.id}")
-            self.finish.wait()
+            if not self.finish.wait(timeout):
+                raise TimeoutError(f"job {self.id} has not ended within {timeout:g} s")
         with _GUARD:
             if clear and self.status not in TERMINAL:
                 self._clear_event()

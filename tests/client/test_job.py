@@ -245,13 +245,22 @@ class Provisional(unittest.TestCase):
         self.job._settled(Outcome(CANCELLED), None)
         self.assertIsNone(self.job())
 
+    def test_timeout(self) -> None:
+        """job(timeout=…) gives up waiting after so long, and the job goes on; what is there already is returned at once."""
+        with self.assertRaisesRegex(TimeoutError, "^job 7 has not ended within 0.01 s$"):
+            self.job(timeout=0.01)
+        self.job._said(Inline(b"1"))
+        self.assertEqual(1, self.job(timeout=0.01))
+        self.job._settled(DONE, "10.0.0.7")
+        self.assertEqual(49, self.job(timeout=0.01))
+
     def test_clear(self) -> None:
         """job(clear=True) resets the event, so that the next call waits for what comes next; the end is never cleared."""
         self.job._said(Inline(b"1"))
         self.assertEqual(1, self.job(clear=True))
         self.assertFalse(self.job.finish.is_set())
         with ThreadPoolExecutor(1) as pool:
-            self.job._event = event = _WaitedEvent()
+            self.job._asked().event = event = _WaitedEvent()
             waiting = pool.submit(self.job, clear=True)
             self.assertTrue(event.waited.wait(PATIENCE))
             self.job._said(Inline(b"2"))
