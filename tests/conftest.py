@@ -1,7 +1,8 @@
 """How pytest runs these tests.
 
 - A pytest-twisted test leaves the reactor running, and trial cannot start it a second time: trial's and unittest's classes go first.
-- ``--portable`` leaves out the functional tests whose module does not say ``EVERY_PYTHON = True``, and others that say False.
+- ``--portable`` leaves out the functional tests, and those of rooms where nothing depends on the Python's version, whose module does not say
+  ``EVERY_PYTHON = True``; and others that say False. That these rooms work everywhere is shown by a walk through a real node.
 - A test that tries to leave this machine fails, even if it swallowed the error.
 - Child processes that are left at the end fail the run.
 - When a test with daemons fails, their logs are part of its report.
@@ -20,7 +21,8 @@ import pytest
 from tests import loopback
 from tests.functional import daemons
 
-FUNCTIONAL = Path(__file__).parent / "functional"
+#: What one Python shows for all.
+ONCE = [Path(__file__).parent / name for name in ("functional", "compat", "discovery", "node", "scheduler", "simulation")]
 
 #: Of each child process that was seen to outlive a test: the first such test.
 outlived: dict[int, str] = {}
@@ -48,7 +50,7 @@ def _is_case(item: pytest.Item) -> bool:
 
 
 def _is_portable(item: pytest.Item) -> bool:
-    by_place = FUNCTIONAL not in item.path.parents
+    by_place = not any(place in item.path.parents for place in ONCE)
     return bool(getattr(getattr(item, "module", None), "EVERY_PYTHON", by_place))
 
 
