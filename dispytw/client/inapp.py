@@ -107,7 +107,13 @@ class _Placing(Placing):
 
 
 class _NoThreads:
-    """What a view needs of threads (`dispytw.client.view.Threads`), without any: user code is called where it is."""
+    """What a view needs of threads (`dispytw.client.view.Threads`), without any: user code is called where it is.
+
+    :param later: see Threads.
+    """
+
+    def __init__(self, later: Callable[[Callable[[], Any]], Any]) -> None:
+        self.later = later
 
     def call_back(self, function: Callable[..., Any], job: Any, then: Callable[[], Any]) -> None:
         """See Threads."""
@@ -172,7 +178,7 @@ class TwistedCluster:
         self._shipment = self._variants.pack()
         self._variants.check(entries)
         self.is_program = self._shipment.computation.program is not None
-        threads = _NoThreads()
+        threads = _NoThreads(self._post)
         placing = _Placing(self, targets.choices, threads, self._variants.pack, self._use_variant)
         self.view = _View(callback, placing, threads, self._told(say))
         self._reactor = reactor

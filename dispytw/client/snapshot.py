@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from dispytw.client.job import DispyJob
@@ -10,8 +11,8 @@ from dispytw.values import PROVISIONAL_RESULT, Body
 #: What stays as it was.
 _OWN = frozenset(
     {
-        *("_opened", "_outcome", "_provisional", "_result", "_source", "_written"),
-        *("end_time", "exception", "ip_addr", "reason", "result", "start_time", "status", "stderr", "stdout"),
+        *("_opened", "_outcome", "_provisional", "_repr_html_", "_result", "_source", "_written"),
+        *("end_time", "error", "exception", "ip_addr", "reason", "result", "start_time", "status", "stderr", "stdout"),
     }
 )
 
@@ -47,6 +48,10 @@ class JobSnapshot(DispyJob):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return object.__getattribute__(self, "_job")(*args, **kwargs)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        job: DispyJob = object.__getattribute__(self, "_job")
+        return job.__await__()
 
     def __eq__(self, other: object) -> bool:
         job = object.__getattribute__(self, "_job")

@@ -15,9 +15,10 @@ from dispytw.client import inapp
 from dispytw.client.inapp import TwistedCluster, session_in
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address, NodeAllocate
+from dispytw.client.remarks import MOST_WAITING
 from dispytw.client.session import Session as RealSession
 from dispytw.errors import ClusterClosedError, NodeLostError, PayloadError, ReactorThreadError
-from dispytw.values import CANCELLED, NodeFacts, Outcome
+from dispytw.values import CANCELLED, Inline, NodeFacts, Outcome
 from dispytw.wire.payload import open_arguments
 from tests.client.clustering import SECRET, Session, compute
 
@@ -267,6 +268,24 @@ class Clusters(SynchronousTestCase):
         ):
             self.assertRaises(error, self.cluster, **options)
         self.assertRaises(PayloadError, self.cluster().submit, threading.Lock())
+
+    def test_provisional_results(self) -> None:
+        """The callback hears of each as it comes; a job that says much waits for the reactor's next turn."""
+        heard: list[Any] = []
+        cluster = self.cluster(callback=lambda job: heard.append((job.status, job.result)))
+        job = cluster.submit_job(1)
+        self.turn()
+        self.successResultOf(cluster.view.node_found(NODE, Address("10.0.0.7", 51348)))
+        cluster.view.job_running(job, NODE.uid, Address("10.0.0.7", 51348), 1.0)
+        taken = [cluster.view.job_provisional(job, NODE.uid, Inline(b"m\x05")) for _ in range(MOST_WAITING + 1)]
+        self.assertEqual([(DispyJob.ProvisionalResult, 5)] * len(taken), heard)
+        self.assertEqual([None] * MOST_WAITING, taken[:-1])
+        self.assertNoResult(taken[-1])
+        self.turn()
+        self.successResultOf(taken[-1])
+        self.session.end(job)
+        self.assertEqual((DispyJob.Finished, 7), heard[-1])
+        self.assertRaises(ReactorThreadError, cluster.submit_job(2).stream)
 
     def test_what_it_says(self) -> None:
         """To whoever wants to hear it."""

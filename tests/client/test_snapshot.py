@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import unittest
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from dispytw.client.job import DispyJob
 from dispytw.client.snapshot import JobSnapshot
-from dispytw.values import FINISHED, Inline, Outcome
+from dispytw.errors import JobFailedError
+from dispytw.values import FINISHED, TERMINATED, Inline, Outcome
 from tests.client.test_job import Owner
 
 
@@ -48,6 +52,20 @@ class SnapshotTests(unittest.TestCase):
         self.assertEqual(self.job._uid, self.snapshot._uid)
         self.assertTrue(self.snapshot.finish.is_set())
         self.assertEqual(3, self.snapshot())
+
+    def test_whoever_waits_for_it(self) -> None:
+        """Waits for the job, as it is awaited or by its future; its own error is that of its time."""
+
+        async def awaits() -> Any:
+            return await self.snapshot
+
+        found: list[Any] = []
+        Deferred.fromCoroutine(awaits()).addCallback(found.append)
+        self.assertEqual([3, 3], [*found, self.snapshot.future.result()])
+        failed = DispyJob(self.owner, b"w" * 16, 9, 1.0)
+        failed._settled(Outcome(TERMINATED, exception="ValueError: x"), None)
+        self.assertIsInstance(failed.error, JobFailedError)
+        self.assertIsNone(JobSnapshot(failed, Inline(b"1")).error)
 
     def test_is_not_delivered(self) -> None:
         """Reading its result is not reading the job's."""
