@@ -33,6 +33,7 @@ STANDARD: dict[str, type[Exception]] = {
     "ResultError": ValueError,
     "SetupError": RuntimeError,
     "ShippingError": TypeError,
+    "SourceError": ConnectionError,
     "StateDirError": OSError,
     "StreamError": ConnectionError,
     "UnknownComputationError": LookupError,
@@ -71,7 +72,7 @@ class Tree(unittest.TestCase):
             self.assertEqual("what failed, where, and what to do", str(caught.exception))
 
     def test_told_apart(self) -> None:
-        """No class catches another, but that a stream's error is one of the wire, and some are of the recover file, or of jobs."""
+        """No class catches another, but that errors of streams are some of the wire, and some are of the recover file, or of jobs."""
         caught = {
             (name, other)
             for name, kind in CLASSES.items()
@@ -79,8 +80,9 @@ class Tree(unittest.TestCase):
             if kind is not otherkind and issubclass(kind, otherkind)
         }
         of_the_file = {(f"RecoverFile{why}Error", "RecoverFileError") for why in ("Busy", "Missing", "Unsafe")}
+        of_streams = {("StreamError", "WireError"), ("SourceError", "StreamError"), ("SourceError", "WireError")}
         of_jobs = {(name, "JobError") for name in ("JobExitError", "JobFailedError", "JobKilledError", "NodeLostError")}
-        self.assertEqual({("StreamError", "WireError"), *of_the_file, *of_jobs}, caught)
+        self.assertEqual({*of_streams, *of_the_file, *of_jobs}, caught)
 
     def test_how_a_job_died(self) -> None:
         """The number is there to be looked at, and travels with the exception."""
