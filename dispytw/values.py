@@ -151,12 +151,13 @@ class File:
 class Equipped(Inline):
     """A job's arguments, with files that this job alone needs; these go to its node before it.
 
+    :param data: the arguments' bytes.
     :param files: their paths are relative to the job's own directory.
     :param contents: what they hold, by digest.
     """
 
     files: tuple[File, ...] = ()
-    contents: Mapping[bytes, Body] = attrs.field(factory=dict)
+    contents: Mapping[bytes, Body] = attrs.field(factory=dict, hash=False)
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ from dispytw.values import (
     Availability,
     Body,
     Computation,
+    Equipped,
     File,
     Inline,
     JobOptions,
@@ -59,14 +60,14 @@ class Nouns(unittest.TestCase):
         for value in (
             Attempt(b"j" * 16, 1), Inline(b""), Stored("/a", 1), Outcome(FINISHED), File("a", b"d" * 32, 1),
             Computation(b"u" * 16, "compute", File("a", b"d" * 32, 1)), NodeFacts(b"n" * 16, 1, "node", 4), JobOptions(),
-            Availability(99.0, 1, 2, 100.0),
+            Availability(99.0, 1, 2, 100.0), Equipped(b"d", (), {}),
         ):  # fmt: skip
             field = attrs.fields(type(value))[0].name
             with self.subTest(value=type(value).__name__), self.assertRaises(attrs.exceptions.FrozenInstanceError):
                 setattr(value, field, getattr(value, field))
             self.assertIn(type(value), NOUNS)
             self.assertEqual(hash(value), hash(attrs.evolve(value)))
-        self.assertEqual(9, len(NOUNS))
+        self.assertEqual(10, len(NOUNS))
 
     def test_every_field_is_explained(self) -> None:
         """A noun of more than one field says what each is, unless its name alone does."""
