@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from dispytw.errors import PayloadError
 from dispytw.wire.bundle import Alias, Bundle, Constant, Import, Module, Role, Source, decode, encode
 
+EVERY_PYTHON = True
+
 NAMES = st.text(max_size=8)
 ENTRIES = (
     st.builds(Source, NAMES, NAMES, NAMES, st.integers(1, 1000), st.integers(0, 2**31), st.text())

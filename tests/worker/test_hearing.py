@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 from dispytw.wire.frames import Ready
 from dispytw.wire.jobframes import HEARD, Answer, Follow, Logged
@@ -50,6 +51,9 @@ class HearingTests(SupervisorTestCase):
         driver = self.ready()
         attempt = driver.begin("logs")
         word_from(os.path.join(driver.work, "ready"))
+        driver.socket.shutdown(socket.SHUT_WR)
+        while driver.socket.recv(65536):
+            pass  # until it has seen that: a line for a daemon that is about to be gone would go with it
         driver.disappear()
         for _ in range(2):
             with open(os.path.join(driver.work, "gate"), "w"):
