@@ -22,7 +22,7 @@ from tests import loopback
 from tests.functional import daemons
 
 #: What one Python shows for all.
-ONCE = [Path(__file__).parent / name for name in ("functional", "cli", "compat", "discovery", "node", "scheduler", "simulation", "wire")]
+ONCE = [Path(__file__).parent / name for name in ("functional", "cli", "client", "compat", "discovery", "node", "scheduler", "simulation", "wire")]
 
 #: Of each child process that was seen to outlive a test: the first such test.
 outlived: dict[int, str] = {}

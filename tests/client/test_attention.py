@@ -9,6 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client.attention import Attention
 
+EVERY_PYTHON = True
+
 
 class Settling(SynchronousTestCase):
     """`Attention.settled`."""

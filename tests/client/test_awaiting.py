@@ -18,6 +18,8 @@ from tests.client.test_futures import FAILED, GONE
 from tests.client.test_job import DONE, Owner, ended, made
 from tests.client.watching import PATIENCE
 
+EVERY_PYTHON = True
+
 
 async def awaits(job: DispyJob) -> Any:
     return await job

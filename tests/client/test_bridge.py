@@ -309,6 +309,8 @@ from dispytw.client.bridge import Bridge
 from dispytw.errors import ForkedError
 from tests.client.test_bridge import Turns
 
+EVERY_PYTHON = True
+
 bridge = Bridge(Turns())
 bridge.start()
 if os.fork() == 0:

@@ -10,6 +10,8 @@ from unittest import TestCase
 from dispytw.client.callables import Called, called_computation, called_once
 from tests.client.elsewhere import run_program
 
+EVERY_PYTHON = True
+
 
 class Base:
     """A class with methods of every kind."""

@@ -12,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client.callbacks import UserThread
 
+EVERY_PYTHON = True
+
 #: Seconds after which a thread is taken to have stopped.
 PATIENCE = 4.0
 

@@ -11,6 +11,8 @@ from dispytw.client.sources import MAIN
 from dispytw.errors import ShippingError
 from dispytw.wire.bundle import Constant, Entry, Source
 
+EVERY_PYTHON = True
+
 LEVELS = [1, 2]
 
 

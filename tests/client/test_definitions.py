@@ -11,6 +11,8 @@ from unittest import TestCase
 from dispytw.client.definitions import absolute_name, described, imported_from, inner_source, top_source
 from dispytw.client.definitions import described as renamed
 
+EVERY_PYTHON = True
+
 Pair = collections.namedtuple("Pair", "a b")
 square = lambda n: n * n  # noqa: E731
 alias = described

@@ -20,6 +20,8 @@ from dispytw.wire.bundle import Bundle, Constant, Entry, Import, Source, decode
 from dispytw.wire.payload import open_value
 from tests.client.elsewhere import Failed, call_there, run_program
 
+EVERY_PYTHON = True
+
 LIMIT = 3
 WORDS = {"one": (1, 1.5, b"b"), "two": [None, True, {2j}]}
 LARGE = "x" * 70_000

@@ -21,6 +21,8 @@ from dispytw.client.nodes import Address
 from dispytw.errors import ClusterClosedError, ForkedError
 from tests.client.watching import PATIENCE, WatchedLock
 
+EVERY_PYTHON = True
+
 
 class Bridge:
     """A reactor thread that runs what is posted when the test says so; waits at once."""

@@ -18,6 +18,8 @@ from dispytw.wire.batches import open_calls
 from dispytw.wire.payload import open_arguments
 from tests.client.clustering import SECRET, ClusterTestCase
 
+EVERY_PYTHON = True
+
 CONTRACT = Path(__file__).parents[1] / "functional/contract.py"
 
 #: Names of the tests in Lib/test/test_concurrent_futures of CPython 3.13, without ``test_``.

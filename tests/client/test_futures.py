@@ -24,6 +24,8 @@ from dispytw.values import CANCELLED, FINISHED, TERMINATED, Inline, Outcome
 from tests.client.test_job import DONE, Owner, ended, made
 from tests.client.watching import PATIENCE
 
+EVERY_PYTHON = True
+
 FAILED = Outcome(TERMINATED, exception="Traceback (most recent call last):\nValueError: x")
 GONE = Outcome(CANCELLED, reason="cancelled while it ran")
 LOST = Outcome(CANCELLED, exception="Cancelled", reason="node7 is gone")

@@ -15,6 +15,8 @@ from dispytw.client.remains import PACKED, PLAIN
 from dispytw.errors import PayloadError
 from tests.client.elsewhere import run_program
 
+EVERY_PYTHON = True
+
 Named = collections.namedtuple("Named", "x y")  # a class of a module that can be imported
 
 

@@ -26,6 +26,8 @@ from dispytw.values import CANCELLED, FINISHED, TERMINAL, TERMINATED, Computatio
 from dispytw.wire.streams import MemorySinks
 from tests.client.watching import PATIENCE, WatchedLock
 
+EVERY_PYTHON = True
+
 DONE = Outcome(FINISHED, Inline(b"49"), Inline(b"out"), Inline(b"err"), started=2.0, ended=3.0)
 
 

@@ -13,6 +13,8 @@ from dispytw.errors import JobExitError, JobFailedError, JobKilledError, NodeLos
 from dispytw.values import CANCELLED, TERMINATED, TOO_MANY_ATTEMPTS, Outcome
 from dispytw.worker.ending import packed_death
 
+EVERY_PYTHON = True
+
 WHO = "job 7 on node 10.0.0.7, attempt 2"
 TRACEBACK = 'Traceback (most recent call last):\n  File "a.py", line 1, in compute\nValueError: no such thing\n'
 

@@ -17,6 +17,8 @@ from dispytw.wire.bundle import OWN_PLACE, Bundle, Source, decode
 from dispytw.wire.payload import open_arguments
 from tests.client.elsewhere import run_program
 
+EVERY_PYTHON = True
+
 
 class Point:
     """A class with a method."""

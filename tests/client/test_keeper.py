@@ -15,6 +15,8 @@ PRELUDE = """
 import os, signal, sys, threading
 from dispytw.client.keeper import Keeper
 
+EVERY_PYTHON = True
+
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores Ctrl-C
 
 def say(*words):

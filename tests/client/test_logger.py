@@ -11,6 +11,8 @@ from unittest import mock
 from dispytw.client import logger as module
 from dispytw.client.logger import LOGGER, Logger, logger
 
+EVERY_PYTHON = True
+
 
 class Levels(unittest.TestCase):
     """Levels are numbers, logging's."""

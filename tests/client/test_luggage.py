@@ -11,6 +11,8 @@ from unittest import TestCase, mock
 from dispytw.client import luggage
 from dispytw.client.luggage import Luggage, checked_directory, described_file, files_in, place_of
 
+EVERY_PYTHON = True
+
 
 class Files(TestCase):
     """In a directory of their own, which is the current one."""

@@ -33,6 +33,8 @@ from tests.client.test_job import Owner
 from tests.client.watching import PATIENCE
 from tests.wire.test_payload import Other
 
+EVERY_PYTHON = True
+
 
 class Cluster(Owner):
     """Squares numbers when the test says so, or at once.

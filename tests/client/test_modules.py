@@ -11,6 +11,8 @@ from dispytw.client.modules import WholeModules
 from dispytw.client.references import ImportStatement
 from dispytw.errors import ShippingError
 
+EVERY_PYTHON = True
+
 FILES = {
     "shipped_a.py": "import os, shipped_b\ndef f():\n    from shipped_pkg import leaf\n",
     "shipped_b.py": "import shipped_a\ntry:\n    import not_there_at_all\nexcept ImportError:\n    pass\n",

@@ -36,6 +36,8 @@ sys.stdin.read()
 PROGRAM = """
 import os, signal, sys
 from dispytw.client import privatenode
+
+EVERY_PYTHON = True
 privatenode.private_node()
 node = privatenode._private
 print(node._process.pid, node.directory, flush=True)

@@ -6,6 +6,8 @@ from unittest import TestCase
 
 from dispytw.client.references import ImportStatement, References, references
 
+EVERY_PYTHON = True
+
 
 def found_in(text: str) -> References:
     return references(compile(text, "file.py", "exec", dont_inherit=True))

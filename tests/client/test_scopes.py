@@ -11,6 +11,8 @@ from unittest import TestCase
 from dispytw.client.scopes import Known, Scope, is_definition, located, where
 from dispytw.wire.bundle import Constant, Import
 
+EVERY_PYTHON = True
+
 T = typing.TypeVar("T")
 
 

@@ -11,6 +11,8 @@ from dispytw.client.depends import pack_computation
 from dispytw.client.shipped import ShippedCode
 from dispytw.wire.bundle import Source, decode
 
+EVERY_PYTHON = True
+
 BASE_LEVEL = 1
 
 

@@ -13,6 +13,8 @@ from dispytw.errors import JobFailedError
 from dispytw.values import FINISHED, TERMINATED, Inline, Outcome
 from tests.client.test_job import Owner
 
+EVERY_PYTHON = True
+
 
 class SnapshotTests(unittest.TestCase):
     """Of a job that has said 1, then 2, and has ended with 3."""

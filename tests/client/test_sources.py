@@ -13,6 +13,8 @@ import attrs
 import dispytw
 from dispytw.client.sources import find_module, is_own, is_own_module, module_source, package_modules
 
+EVERY_PYTHON = True
+
 BESIDE = os.path.dirname(os.path.abspath(__file__))
 
 
