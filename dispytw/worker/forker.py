@@ -6,7 +6,7 @@ copies of it, so they find what setup() left in memory, as in the supervisor; bu
 and every page that it writes to meanwhile is copied, a forker has little.
 
 Signals are blocked here, and taken one at a time; a worker unblocks them for its body. SIGINT, SIGTERM and SIGQUIT mean the attempt that
-the slot names: the worker gets SIGINT, SIGTERM or SIGKILL, or nothing if its job is another one.
+the slot names: the worker gets SIGINT, SIGTERM or SIGKILL, or nothing if its job is another one. SIGURG is passed on as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dispytw.worker import forking, masks, tree
 from dispytw.worker.capture import Capture
 from dispytw.worker.ending import judge
 from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.performer import Place, Work, perform, stored_path
+from dispytw.worker.performer import NUDGE, Place, Work, perform, stored_path
 from dispytw.worker.serving import taken
 from dispytw.worker.tracebacks import text_of
 from dispytw.worker.words import Word
@@ -39,7 +39,7 @@ TAIL = 2048
 _INT, _TERM, _KILL, _CHLD = int(signal.SIGINT), int(signal.SIGTERM), int(signal.SIGKILL), int(signal.SIGCHLD)
 #: What asks a forker to kill a worker.
 FORCE = int(signal.SIGQUIT)
-_HEARD = (_INT, _TERM, FORCE, _CHLD)
+_HEARD = (_INT, _TERM, FORCE, NUDGE, _CHLD)
 
 
 @attrs.define(eq=False)
@@ -98,7 +98,7 @@ class Forker:
 
     def _pass_on(self, signum: int, pid: int) -> None:
         """A program shares signals with its process group, as at a terminal; a function gets SIGINT alone."""
-        if self.work.program is not None or signum != _INT:
+        if signum != NUDGE and (self.work.program is not None or signum != _INT):
             tree.signal_group(pid, signum)
         os.kill(pid, signum)  # also reaches a worker that has no group of its own yet
 

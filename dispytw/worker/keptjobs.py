@@ -26,7 +26,7 @@ from dispytw.worker.capture import Capture
 from dispytw.worker.ending import CANCELLED_REASON, judge
 from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
 from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.performer import AGAIN, stored_path
+from dispytw.worker.performer import AGAIN, NUDGE, stored_path
 from dispytw.worker.serving import Performer, serve
 from dispytw.worker.timers import Timers
 
@@ -35,6 +35,8 @@ _AHEAD = 0.005
 _MOST_AHEAD = 64
 #: Seconds between looks at what running jobs have written.
 LOOK = 0.1
+#: Seconds after a cancel's SIGINT until it is made sure that the job has noticed, for the first time; each next wait is twice as long.
+_INSIST = 0.02
 #: Why a job that waited when it was cancelled has ended.
 UNSTARTED = "cancelled before it started"
 
@@ -272,6 +274,7 @@ class KeptJobs:
             return
         worker.cancelled = attempt
         self._signal(worker, attempt, signal.SIGINT)
+        self.timers.after(_INSIST, partial(self._insist, worker, attempt, 2 * _INSIST))
         self.timers.after(self.grace, partial(self._signal, worker, attempt, signal.SIGTERM))
         last = partial(self._signal, worker, attempt, FORCE) if self.forks else partial(self._force, worker, attempt)
         self.timers.after(2 * self.grace, last)
@@ -281,6 +284,11 @@ class KeptJobs:
         if worker.running == attempt and worker.wait_status is None:
             worker.slot.name(attempt)
             os.kill(worker.pid, signum)
+
+    def _insist(self, worker: Kept, attempt: Attempt, wait: float) -> None:
+        self._signal(worker, attempt, NUDGE)
+        if wait < self.grace:
+            self.timers.after(wait, partial(self._insist, worker, attempt, 2 * wait))
 
     def _force(self, worker: Kept, attempt: Attempt) -> None:
         """Nothing can be named to SIGKILL: the worker is stopped first, then heard, and killed only if the attempt still runs."""

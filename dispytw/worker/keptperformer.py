@@ -22,9 +22,11 @@ from dispytw.wire.paths import OWN_FILES
 from dispytw.worker import ownplace, speaking, tree
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import (
+    NUDGE,
     Namespace,
     flush_output,
     forget_parents_children,
+    nudged,
     read_body,
     stored_path,
     written_body,
@@ -79,6 +81,7 @@ class KeptWorker:
         os.chdir(self.cwd)
         _signal.signal(signal.SIGINT, self._interrupted)
         _signal.signal(signal.SIGTERM, self._terminated)
+        _signal.signal(NUDGE, nudged)
 
     def _tried(self, start: Start) -> Outcome:
         began = None

@@ -34,6 +34,9 @@ from dispytw.worker.tracebacks import text_of
 from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised, stored_size
 
 _SIGCHLD = int(signal.SIGCHLD)
+#: Follows a cancel's SIGINT: Python's own handler only notes a signal, and a body that goes to sleep in a system call right then sleeps on.
+#: This one wakes it, so that what was noted is raised. It means nothing by itself, and whoever does not expect it ignores it.
+NUDGE = int(signal.SIGURG)
 
 #: What modules that setup() has imported need in every worker.
 _mends: list[Callable[[], Any]] = []
@@ -124,10 +127,15 @@ def become_worker(slot: Slot, supervisor: int) -> None:
     make_own(supervisor)
     tree.adopt_orphans()
     _signal.signal(_SIGCHLD, _signal.SIG_DFL)
+    _signal.signal(NUDGE, nudged)
     os.dup2(slot.stdout.descriptor, 1)
     os.dup2(slot.stderr.descriptor, 2)
     for descriptor in slot.passing:
         descriptors.guard(descriptor)
+
+
+def nudged(signum: int, frame: object) -> None:
+    """Does nothing: the system call that it ends is over by now."""
 
 
 def look_at_modules() -> None:

@@ -22,7 +22,7 @@ from tests.worker.driving import DEADLINE, PRELUDE, Driver, SupervisorTestCase, 
 EVERY_PYTHON = False
 
 SOURCE = """
-import ctypes, signal, subprocess, threading
+import ctypes, functools, operator, signal, subprocess, threading
 seen = []
 def say(word):
     with open(os.path.join(dispy_job_path, "said"), "a") as said: said.write(f"{word}\\n")
@@ -44,6 +44,10 @@ def segfaults(): ctypes.string_at(0)
 def killed(): os.kill(os.getpid(), signal.SIGKILL)
 def unpicklable(): return lambda: 0
 def sleeps(): say("ready"); time.sleep(600)
+def turns_over():
+    say("ready")
+    sleeps = [functools.partial(ctypes.CDLL(None).sleep, 600), functools.partial(time.sleep, 600)]
+    list(map(operator.methodcaller("__call__"), sleeps))
 def waits():
     say("ready")
     with open(os.path.join(dispy_job_path, "go")) as go: return go.read()
@@ -100,8 +104,8 @@ class Alone(unittest.TestCase):
 class KeptWorkerTests(SupervisorTestCase):
     """One supervisor of two kept workers, or of one."""
 
-    def driver_of(self, width: int = 1, most_jobs: int | None = None) -> Driver:
-        driver = Driver(PRELUDE + SOURCE, width=width, isolation="worker", max_jobs_per_worker=most_jobs)
+    def driver_of(self, width: int = 1, most_jobs: int | None = None, grace: float = 0.3) -> Driver:
+        driver = Driver(PRELUDE + SOURCE, width=width, isolation="worker", max_jobs_per_worker=most_jobs, grace=grace)
         self.addCleanup(driver.stop)
         for name in ("said", "go"):
             os.mkfifo(os.path.join(driver.work, name))
@@ -195,9 +199,9 @@ class KeptWorkerTests(SupervisorTestCase):
         self.assertEqual([50], [number for number, outcome in ends.items() if outcome.status != FINISHED])
         self.assertEqual(3, len({opened(outcome.result) for outcome in ends.values() if outcome.result is not None}))
 
-    def cancelled(self, name: str) -> tuple[Outcome, float]:
+    def cancelled(self, name: str, grace: float) -> tuple[Outcome, float]:
         """A job that is cancelled in its body, and how long that took; the next one runs."""
-        driver = self.driver_of()
+        driver = self.driver_of(grace=grace)
         attempt = self.begun(driver, name)
         begun = time.monotonic()
         driver.cancel(attempt)
@@ -207,13 +211,15 @@ class KeptWorkerTests(SupervisorTestCase):
         return outcome, took
 
     def test_cancelled(self) -> None:
-        """KeyboardInterrupt first, then SIGTERM, then SIGKILL."""
-        for name, text, least in (("sleeps", "KeyboardInterrupt", 0.0), ("terminated", "SIGTERM", 0.3), ("ignores", "SIGKILL", 0.6)):
+        """KeyboardInterrupt first, also just before a system call that does not end by itself, then SIGTERM, then SIGKILL."""
+        steps = [("sleeps", "KeyboardInterrupt", 10.0, 0), ("turns_over", "KeyboardInterrupt", 10.0, 0)]
+        steps += [("terminated", "SIGTERM", 0.3, 1), ("ignores", "SIGKILL", 0.3, 2)]
+        for name, text, grace, number in steps:
             with self.subTest(name):
-                outcome, took = self.cancelled(name)
+                outcome, took = self.cancelled(name, grace)
                 self.assertEqual((CANCELLED, "cancelled while it ran"), (outcome.status, outcome.reason))
                 self.assertIn(text, outcome.exception or "")
-                self.assertGreaterEqual(took, least)
+                self.assertTrue(number * grace <= took < number * grace + 3.0, took)
 
     def test_cancelled_and_finished(self) -> None:
         """A job that catches the KeyboardInterrupt and returns has Finished, and its worker is kept."""
