@@ -7,7 +7,7 @@ Uids are 16 random bytes, made by whoever creates the thing they name. Times cal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Union
+from typing import NamedTuple, Union
 
 import attrs
 
@@ -40,9 +40,8 @@ ERROR_LIMIT = 32 * 1024
 TOO_MANY_ATTEMPTS = "too many attempts"
 
 
-@attrs.frozen(order=True)
-class Attempt:
-    """One dispatch of a job.
+class Attempt(NamedTuple):
+    """One dispatch of a job. A tuple, as it is the key of most that is known of a job: its hash costs a sixth of an attrs class's.
 
     :param job: the job's uid, 16 bytes.
     :param number: 1 for the first dispatch, counted by the scheduler.

@@ -152,8 +152,7 @@ class Dispatcher(Earshot):
 
     def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> Deferred[Any] | None:
         """Attempts have ended on a node. It may forget their outcomes when the Deferred fires; at once if there is none."""
-        for attempt, outcome in jobs:
-            self.do(self.ledger.ended(node, attempt, outcome, self._now()))
+        self.do(self.ledger.all_ended(node, jobs, self._now()))
         return self._customer.kept()
 
     def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> None:
@@ -189,9 +188,10 @@ class Dispatcher(Earshot):
 
     def _set_timer(self) -> None:
         due = self.ledger.next_due()
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        if self._timer is not None:
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None
         if due is not None:
             self._timer = self._clock.callLater(max(0.0, due - self._now()) + 0.01, self._wake)
 

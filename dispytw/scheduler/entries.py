@@ -11,7 +11,7 @@ from dispytw.scheduler.policy import Candidates, Queue, Rank
 from dispytw.values import MOST_PARKED, PLAIN, Attempt, JobOptions
 
 #: Seconds of work that may wait on a node behind what runs there: enough to hide the way there and back.
-HORIZON = 0.05
+HORIZON = 0.1
 #: Seconds below which no body is taken to be.
 SHORTEST = HORIZON / MOST_PARKED
 #: How much of what is known of durations each new one replaces.

@@ -86,25 +86,35 @@ class Ledger(Placement):
         return [ShowRunning(job.uid, node, wall)]
 
     def ended(self, node: bytes, attempt: Attempt, outcome: Outcome, now: float = 0.0) -> list[Order]:
-        """An attempt has ended on a node. Its outcome counts if the attempt is current; in any case the node may forget it.
+        """An attempt has ended on a node: see `all_ended`."""
+        return self.all_ended(node, [(attempt, outcome)], now)
+
+    def all_ended(self, node: bytes, ends: Iterable[tuple[Attempt, Outcome]], now: float = 0.0) -> list[Order]:
+        """Attempts have ended on a node. An outcome counts if its attempt is current; in any case the node may forget it.
 
         :param now: where a job is to be tried again, its rest begins then.
         """
-        job = self._current(node, attempt)
-        if job is None:
-            self._stray_gone(node, attempt)
-            return self._dispatched()
+        orders: list[Order] = []
+        for attempt, outcome in ends:
+            job = self._current(node, attempt)
+            if job is None:
+                self._stray_gone(node, attempt)
+            else:
+                orders += self._ended(job, node, outcome, now)
+        return orders + self._dispatched()
+
+    def _ended(self, job: JobEntry, node: bytes, outcome: Outcome, now: float) -> list[Order]:
         self._learn(job, outcome)
         if outcome.status == CANCELLED and not job.cancelled:
-            return self._lost(job, outcome.reason or "cancelled by its node") + self._dispatched()
+            return self._lost(job, outcome.reason or "cancelled by its node")
         self._off_node(job)
         job.begun += job.state is JobState.ASSIGNED and (outcome.started is not None or outcome.status == TERMINATED)
         if outcome.status == TERMINATED and job.failures < job.options.retries and not job.cancelled:
-            return [self._rested(job, outcome, node, now), *self._dispatched()]
+            return [self._rested(job, outcome, node, now)]
         if outcome.status == TERMINATED and job.failures:
             reasons = [outcome.reason] if outcome.reason else []
             outcome = attrs.evolve(outcome, reason="; ".join([*reasons, f"attempt {job.begun}, and no retry is left"]))
-        return [self._settle(job, outcome, node), *self._dispatched()]
+        return [self._settle(job, outcome, node)]
 
     def _rested(self, job: JobEntry, outcome: Outcome, node: bytes, now: float) -> ShowRetry:
         job.state = JobState.RESTING

@@ -26,7 +26,7 @@ import attrs
 import msgpack
 
 from dispytw.errors import WireError
-from dispytw.values import JOB, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import EMPTY, JOB, WORKER, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire import jobframes
 from dispytw.wire.outcomes import outcome_fields, outcome_of
 from dispytw.wire.records import attempt_from as _attempt
@@ -201,7 +201,7 @@ def _body_fields(body: Body) -> Any:
 
 def _body(field: Any) -> Body:
     if isinstance(field, bytes):
-        return Inline(field)
+        return Inline(field) if field else EMPTY
     path, size = field
     _expect(isinstance(path, str) and isinstance(size, int) and size >= 0, "no body where one belongs")
     return Stored(path, size)

@@ -8,6 +8,8 @@ from typing import Any
 from dispytw.errors import WireError
 from dispytw.values import CANCELLED, ERROR_LIMIT, FINISHED, TERMINATED, Body, Outcome
 
+_TIME = (int, float)
+
 
 def outcome_fields(outcome: Outcome, body: Callable[[Body], Any]) -> list[Any]:
     """An outcome as a list.
@@ -40,7 +42,7 @@ def outcome_of(fields: Any, body: Callable[[Any], Body]) -> Outcome:
     error = fields[8] if len(fields) == 9 else b""
     _expect(status in (FINISHED, TERMINATED, CANCELLED), "with a status that ends nothing")
     _expect(exception is None or isinstance(exception, str), "with an exception that is no text")
-    _expect(all(when is None or isinstance(when, (int, float)) for when in (started, ended)), "with a time that is none")
+    _expect((started is None or isinstance(started, _TIME)) and (ended is None or isinstance(ended, _TIME)), "with a time that is none")
     _expect(isinstance(reason, str), "with a reason that is no text")
     return Outcome(
         status=status,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from dispytw.errors import WireError
-from dispytw.values import JOB, WORKER, Attempt, Availability, Body, Computation, File, Inline, Outcome
+from dispytw.values import EMPTY, JOB, WORKER, Attempt, Availability, Body, Computation, File, Inline, Outcome
 from dispytw.wire.outcomes import outcome_fields, outcome_of
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def body_from(record: Any, take: Callable[[bytes], Body]) -> Body:
     :raises WireError: for anything else than bytes or a received stream of the size named.
     """
     if isinstance(record, bytes):
-        return Inline(record)
+        return Inline(record) if record else EMPTY
     _expect(isinstance(record, list) and len(record) == 2 and isinstance(record[0], bytes), "a body that is none")
     body = take(record[0])
     _expect(body.size == record[1], "a body of another size than its stream")
@@ -127,9 +127,10 @@ def body_from(record: Any, take: Callable[[bytes], Body]) -> Body:
 
 def outcome_record(outcome: Outcome, streams: dict[str, bytes]) -> list[Any]:
     """An outcome as a list; bodies in files are named by their streams."""
-    exception = None if outcome.exception is None else _shortened(outcome.exception)
-    short = attrs.evolve(outcome, exception=exception, reason=outcome.reason[:_MOST_REASON])
-    return outcome_fields(short, lambda body: body_record(body, streams))
+    if outcome.exception is not None or outcome.reason:
+        exception = None if outcome.exception is None else _shortened(outcome.exception)
+        outcome = attrs.evolve(outcome, exception=exception, reason=outcome.reason[:_MOST_REASON])
+    return outcome_fields(outcome, lambda body: body_record(body, streams))
 
 
 def _shortened(text: str) -> str:

@@ -13,7 +13,7 @@ from dispytw.values import Attempt
 from dispytw.wire.frames import Ended, Frame, Started
 
 #: Seconds for which starts and ends are gathered at most, and how many of them.
-GATHERING, MOST = 0.02, 64
+GATHERING, MOST = 0.03, 64
 
 
 @attrs.define

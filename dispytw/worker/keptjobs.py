@@ -262,8 +262,9 @@ class KeptJobs:
         outcome = frame.outcome
         if worker.cancelled == frame.attempt and outcome.status == TERMINATED:
             outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON, error=b"")
-        slot = worker.slot
-        outcome = attrs.evolve(outcome, stdout=slot.stdout.noted(outcome.stdout), stderr=slot.stderr.noted(outcome.stderr))
+        stdout, stderr = worker.slot.stdout.noted(outcome.stdout), worker.slot.stderr.noted(outcome.stderr)
+        if stdout is not outcome.stdout or stderr is not outcome.stderr:
+            outcome = attrs.evolve(outcome, stdout=stdout, stderr=stderr)
         worker.running = None
         self._mean += 0.1 * (max(1e-5, time.time() - worker.began) - self._mean)
         self.tell(Ended(frame.attempt, outcome))

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -62,7 +63,7 @@ class KeptWorker:
     def perform(self, start: Start) -> Ended:
         """Run one job."""
         self._prepare()
-        outcome = self._tried(start)
+        ended = self._tried(start)
         self.namespace.restore()
         ownplace.leave()
         if os.getpid() != self._pid:
@@ -72,7 +73,7 @@ class KeptWorker:
         path = partial(stored_path, self.out, start.attempt)
         stdout = taken(self.slot.stdout, path("stdout"), start.attempt)
         stderr = taken(self.slot.stderr, path("stderr"), start.attempt)
-        return Ended(start.attempt, attrs.evolve(outcome, stdout=stdout, stderr=stderr, ended=time.time()))
+        return Ended(start.attempt, ended(stdout=stdout, stderr=stderr, ended=time.time()))
 
     def _prepare(self) -> None:
         """What an earlier job may have changed and the next one relies on."""
@@ -83,7 +84,8 @@ class KeptWorker:
         _signal.signal(signal.SIGTERM, self._terminated)
         _signal.signal(NUDGE, nudged)
 
-    def _tried(self, start: Start) -> Outcome:
+    def _tried(self, start: Start) -> Callable[..., Outcome]:
+        """How the body went; the outcome lacks what is known when all that it left is over."""
         began = None
         try:
             try:
@@ -97,11 +99,11 @@ class KeptWorker:
                 result = self.namespace.perform(payload)
             finally:
                 self._running = None
-            return Outcome(FINISHED, self._written(start.attempt, result), started=began)
+            return partial(Outcome, FINISHED, self._written(start.attempt, result), started=began)
         except BaseException as error:
             self._running = None
             packed = packed_error(error, self.namespace)
-            return Outcome(TERMINATED, exception=text_of(error), started=began, error=packed)
+            return partial(Outcome, TERMINATED, exception=text_of(error), started=began, error=packed)
 
     def _written(self, attempt: Attempt, result: bytes) -> Body:
         return written_body(result, stored_path(self.out, attempt, "result"))

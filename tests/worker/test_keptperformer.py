@@ -95,10 +95,10 @@ class Alone(unittest.TestCase):
         worker = KeptWorker(mock.Mock(perform=lambda payload: b"done", pack_error=lambda error: b""), slot, directory, directory, None)
         named, other = (Start(Attempt(b"j" * 16, number), Inline(b"")) for number in (1, 2))
         slot.name(named.attempt)
-        outcome = worker._tried(named)
+        outcome = worker._tried(named)()
         self.assertEqual(TERMINATED, outcome.status)
         self.assertIn("KeyboardInterrupt", outcome.exception or "")
-        self.assertEqual(FINISHED, worker._tried(other).status)
+        self.assertEqual(FINISHED, worker._tried(other)().status)
 
 
 class KeptWorkerTests(SupervisorTestCase):
