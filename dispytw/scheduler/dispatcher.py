@@ -152,7 +152,11 @@ class Dispatcher(Earshot):
 
     def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> Deferred[Any] | None:
         """Attempts have ended on a node. It may forget their outcomes when the Deferred fires; at once if there is none."""
-        self.do(self.ledger.all_ended(node, jobs, self._now()))
+        orders: list[o.Order] = []
+        pairs = list(jobs)
+        for count, (attempt, outcome) in enumerate(pairs, 1):
+            orders += self.ledger.ended(node, attempt, outcome, self._now(), count < len(pairs))
+        self.do(orders)
         return self._customer.kept()
 
     def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> None:

@@ -85,23 +85,17 @@ class Ledger(Placement):
         job.begun += 1
         return [ShowRunning(job.uid, node, wall)]
 
-    def ended(self, node: bytes, attempt: Attempt, outcome: Outcome, now: float = 0.0) -> list[Order]:
-        """An attempt has ended on a node: see `all_ended`."""
-        return self.all_ended(node, [(attempt, outcome)], now)
-
-    def all_ended(self, node: bytes, ends: Iterable[tuple[Attempt, Outcome]], now: float = 0.0) -> list[Order]:
-        """Attempts have ended on a node. An outcome counts if its attempt is current; in any case the node may forget it.
+    def ended(self, node: bytes, attempt: Attempt, outcome: Outcome, now: float = 0.0, more: bool = False) -> list[Order]:
+        """An attempt has ended on a node. Its outcome counts if the attempt is current; in any case the node may forget it.
 
         :param now: where a job is to be tried again, its rest begins then.
+        :param more: whether another end follows at once: then what is free now is given out with what that one frees.
         """
-        orders: list[Order] = []
-        for attempt, outcome in ends:
-            job = self._current(node, attempt)
-            if job is None:
-                self._stray_gone(node, attempt)
-            else:
-                orders += self._ended(job, node, outcome, now)
-        return orders + self._dispatched()
+        job = self._current(node, attempt)
+        if job is None:
+            self._stray_gone(node, attempt)
+        orders = [] if job is None else self._ended(job, node, outcome, now)
+        return orders if more else orders + self._dispatched()
 
     def _ended(self, job: JobEntry, node: bytes, outcome: Outcome, now: float) -> list[Order]:
         self._learn(job, outcome)

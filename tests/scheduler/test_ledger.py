@@ -84,6 +84,15 @@ class Submitting(Desk):
         self.assertEqual([assign(first(1))], self.submit(1, 2))
         self.assertEqual([o.Settle(uid(1), DONE, NODE), assign(first(2))], self.ledger.ended(NODE, first(1), DONE))
 
+    def test_slots_that_become_free_together(self) -> None:
+        """Nothing is given out before the last end of many has come; then all that is free."""
+        self.node(cpus=2)
+        self.submit(1, 2, 3, 4)
+        self.assertEqual([o.Settle(uid(1), DONE, NODE)], self.ledger.ended(NODE, first(1), DONE, 0.0, more=True))
+        self.assertEqual([], self.ledger.ended(NODE, first(1), DONE, 0.0, more=True), "nor at one that is known already")
+        given = [assign(first(3)), assign(first(4))]
+        self.assertEqual([o.Settle(uid(2), DONE, NODE), *given], self.ledger.ended(NODE, first(2), DONE))
+
     def test_who_speaks(self) -> None:
         """A job's current attempt, on the node where that is; nobody else, and nobody for a job that is not there."""
         self.node()

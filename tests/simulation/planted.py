@@ -110,12 +110,12 @@ def late_attempt_accepted(patch: Patch) -> None:
     """
     ended = Ledger.ended
 
-    def accepts(self: Ledger, node: bytes, attempt: Attempt, outcome: Outcome, now: float) -> list[Order]:
+    def accepts(self: Ledger, node: bytes, attempt: Attempt, outcome: Outcome, *rest: Any) -> list[Order]:
         job = self.jobs.get(attempt.job)
         if job is not None and job.node is not None:
             self._stray_gone(node, attempt)
             return ended(self, job.node, job.attempt, outcome)
-        return ended(self, node, attempt, outcome, now)
+        return ended(self, node, attempt, outcome, *rest)
 
     patch(Ledger, "ended", accepts)
 
@@ -128,12 +128,12 @@ def slot_released_twice(patch: Patch) -> None:
     """
     ended = Ledger.ended
 
-    def releases(self: Ledger, node: bytes, attempt: Attempt, outcome: Outcome, now: float) -> list[Order]:
+    def releases(self: Ledger, node: bytes, attempt: Attempt, outcome: Outcome, *rest: Any) -> list[Order]:
         job = self._current(node, attempt)
         preparation = self.nodes[node].preparations.get(job.cluster) if job is not None else None
         if job is not None and preparation is not None and outcome.status == CANCELLED and not job.cancelled:
             preparation.busy -= 1
-        return ended(self, node, attempt, outcome, now)
+        return ended(self, node, attempt, outcome, *rest)
 
     patch(Ledger, "ended", releases)
 
@@ -145,11 +145,11 @@ def cancel_overwrites_finished(patch: Patch) -> None:
     """
     ended = Ledger.ended
 
-    def overwrites(self: Ledger, node: bytes, attempt: Attempt, outcome: Outcome, now: float) -> list[Order]:
+    def overwrites(self: Ledger, node: bytes, attempt: Attempt, outcome: Outcome, *rest: Any) -> list[Order]:
         job = self._current(node, attempt)
         if job is not None and job.cancelled:
             outcome = attrs.evolve(outcome, status=CANCELLED, exception="Cancelled")
-        return ended(self, node, attempt, outcome, now)
+        return ended(self, node, attempt, outcome, *rest)
 
     patch(Ledger, "ended", overwrites)
 

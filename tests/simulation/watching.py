@@ -221,7 +221,9 @@ class LedgerWatch(Watch):
     def _of_started(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, wall: float) -> Labels:
         return {attempt: "started"}
 
-    def _of_ended(self, before: dict[Hashable, str], node: bytes, attempt: Attempt, outcome: Any, now: float) -> Labels:
+    def _of_ended(
+        self, before: dict[Hashable, str], node: bytes, attempt: Attempt, outcome: Any, now: float, more: bool = False
+    ) -> Labels:
         if before.get(attempt) in ("assigned", "running"):
             if outcome.status == CANCELLED:
                 return {attempt: "ended: by its node"}
