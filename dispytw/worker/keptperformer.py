@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,8 @@ from dispytw.worker.raising import packed_error
 from dispytw.worker.serving import taken
 from dispytw.worker.tracebacks import text_of
 
+_INT, _TERM = int(signal.SIGINT), int(signal.SIGTERM)
+
 
 @attrs.define(eq=False)
 class KeptWorker:
@@ -53,12 +55,18 @@ class KeptWorker:
     spent: bool = False
     _pid: int = attrs.field(factory=os.getpid)
     _running: Attempt | None = None
+    _handlers: Sequence[tuple[int, Callable[[int, Any], None]]] = ()
 
     def begin(self) -> None:
         """Hear signals from now on."""
-        _signal.signal(signal.SIGINT, self._interrupted)
-        _signal.signal(signal.SIGTERM, self._terminated)
-        _signal.pthread_sigmask(signal.SIG_UNBLOCK, (int(signal.SIGINT),))
+        self._handlers = ((_INT, self._interrupted), (_TERM, self._terminated), (NUDGE, nudged))
+        self._hear_signals()
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_INT,))
+
+    def _hear_signals(self) -> None:
+        for signum, handler in self._handlers:
+            if _signal.getsignal(signum) != handler:
+                _signal.signal(signum, handler)
 
     def perform(self, start: Start) -> Ended:
         """Run one job."""
@@ -80,9 +88,7 @@ class KeptWorker:
         os.dup2(self.slot.stdout.descriptor, 1)
         os.dup2(self.slot.stderr.descriptor, 2)
         os.chdir(self.cwd)
-        _signal.signal(signal.SIGINT, self._interrupted)
-        _signal.signal(signal.SIGTERM, self._terminated)
-        _signal.signal(NUDGE, nudged)
+        self._hear_signals()
 
     def _tried(self, start: Start) -> Callable[..., Outcome]:
         """How the body went; the outcome lacks what is known when all that it left is over."""
@@ -124,6 +130,8 @@ class KeptWorker:
 
     def _sweep(self) -> None:
         """Kill what the job left running; shared memory's tracker stays, as the module would only start another."""
+        if not tree.has_children():
+            return
         tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
         spared = {getattr(tracker, "_pid", None) or 0}
         if not tree.children() <= spared:

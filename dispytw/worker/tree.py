@@ -44,6 +44,17 @@ def children() -> set[int]:
         return _children_by_psutil()
 
 
+def has_children() -> bool:
+    """Whether this process has a direct child, ended or not: one question to the kernel, where `children` reads a file for each thread."""
+    if not hasattr(os, "waitid"):
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _children_and_orphans() -> set[int]:
     """The children that the main thread made, and the orphans given to it: the kernel gives them to the oldest thread."""
     try:

@@ -50,11 +50,17 @@ class TreeTests(unittest.TestCase):
         """A child is among them until it is reaped."""
         process = self._sleeper()
         self.assertIn(process.pid, tree.children())
+        self.assertTrue(tree.has_children())
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         self.assertIn(process.pid, tree.children())
+        self.assertTrue(tree.has_children())
         process.wait()
         self.assertNotIn(process.pid, tree.children())
+
+    def test_no_children(self) -> None:
+        """Known without looking for them."""
+        subprocess.run([sys.executable, "-c", "from dispytw.worker import tree\nassert not tree.has_children()"], check=True, cwd=ROOT)
 
     def test_reap(self) -> None:
         """None while it lives, then its wait status."""
