@@ -64,6 +64,43 @@ class Bytes(_Said):
         return inString
 
 
+class Long(amp.Argument):
+    """Bytes, spread over as many values as they need, up to 17: `Records` says how."""
+
+    def toBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: Any) -> None:
+        """Cut into parts.
+
+        :raises WireError: when they need more than 17 values.
+        """
+        _spread(name, self.retrieve(objects, name.decode(), proto), strings)
+
+    def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: Any) -> None:
+        """Put the parts together.
+
+        :raises WireError: when there are none, or some are missing.
+        """
+        objects[name.decode()] = _gathered(name, strings)
+
+
+def _spread(name: bytes, value: bytes, strings: dict[bytes, bytes]) -> None:
+    parts = [value[start : start + _VALUE] for start in range(0, len(value), _VALUE)] or [b""]
+    if len(parts) > MOST_PARTS:
+        raise WireError(f"{name!r} of {len(value)} bytes does not fit a box")
+    strings[name] = b"%d" % len(parts)
+    for index, part in enumerate(parts):
+        strings[b"%s.%d" % (name, index)] = part
+
+
+def _gathered(name: bytes, strings: dict[bytes, bytes]) -> bytes:
+    count = strings.get(name, b"")
+    if not count.isdigit() or len(count) > 2 or not 0 < int(count) <= MOST_PARTS:
+        raise WireError(f"{name!r} declares no number of parts")
+    try:
+        return b"".join([strings[b"%s.%d" % (name, index)] for index in range(int(count))])
+    except KeyError as missing:
+        raise WireError(f"{missing} is missing") from None
+
+
 class Text(_Said):
     """Unicode, at most 60,000 bytes of it; what is more is cut at the sender."""
 
@@ -122,26 +159,17 @@ class Records(amp.Argument):
 
         :raises WireError: when the list needs more than 17 values.
         """
-        packed: bytes = msgpack.packb(self.retrieve(objects, name.decode(), proto), unicode_errors="surrogatepass")
-        parts = [packed[start : start + _VALUE] for start in range(0, len(packed), _VALUE)]
-        if len(parts) > MOST_PARTS:
-            raise WireError(f"a list of records of {len(packed)} bytes does not fit a box")
-        strings[name] = b"%d" % len(parts)
-        for index, part in enumerate(parts):
-            strings[b"%s.%d" % (name, index)] = part
+        _spread(name, msgpack.packb(self.retrieve(objects, name.decode(), proto), unicode_errors="surrogatepass"), strings)
 
     def fromBox(self, name: bytes, strings: dict[bytes, bytes], objects: dict[str, Any], proto: Any) -> None:
         """Unpack.
 
         :raises WireError: when parts are missing, or what they hold is no list, or nests too deep.
         """
-        count = strings.get(name, b"")
-        if not count.isdigit() or len(count) > 2 or not 0 < int(count) <= MOST_PARTS:
-            raise WireError(f"records {name!r} declare no number of parts")
+        packed = _gathered(name, strings)
         try:
-            packed = b"".join(strings[b"%s.%d" % (name, index)] for index in range(int(count)))
             value = msgpack.unpackb(packed, unicode_errors="surrogatepass")
-        except (KeyError, ValueError, msgpack.UnpackException, RecursionError) as error:
+        except (ValueError, msgpack.UnpackException, RecursionError) as error:
             raise WireError(f"records {name!r} cannot be unpacked: {error!r:.200}") from None
         if not isinstance(value, list) or _depth(value, MOST_DEPTH) < 0:
             raise WireError(f"records {name!r} are no list, or nest too deep")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.protocols import amp
 
 from dispytw.errors import StreamError, WireError
-from dispytw.wire.arguments import Bytes, Digest, Uid, Whole
+from dispytw.wire.arguments import Bytes, Digest, Long, Uid, Whole
 
 __all__ = ["CancelStream", "EndStream", "GrantWindow", "OpenStream", "StreamChunk"]
 
@@ -29,7 +29,7 @@ class StreamChunk(amp.Command):
     """The sender's next bytes. Answered when they have been received, whether they have been consumed or not."""
 
     commandName = b"StreamChunk"
-    arguments = [(b"stream", Uid()), (b"offset", Whole()), (b"chunk", Bytes())]
+    arguments = [(b"stream", Uid()), (b"offset", Whole()), (b"chunk", Long())]
     response = []
     errors = _ERRORS
 

@@ -33,8 +33,8 @@ from dispytw.wire.limits import Link
 log = Logger()
 
 #: Bytes of one chunk, of a stream's window, and of all unanswered chunks of a link.
-CHUNK = 60_000
-WINDOW = 16 * CHUNK
+CHUNK = 4 * 0xFFFF
+WINDOW = 4 * CHUNK
 IN_FLIGHT = 1024 * 1024
 #: Streams that may come in at the same time, and that may wait to be taken; fewer are sent at once, more wait for their turn.
 MOST_INCOMING = 1024

@@ -19,7 +19,7 @@ from twisted.protocols import amp
 
 import dispytw.wire
 from dispytw.errors import DispytwError, WireError
-from dispytw.wire.arguments import MOST_PARTS, Bytes, Digest, Records, Seconds, Text, Uid, Whole
+from dispytw.wire.arguments import MOST_PARTS, Bytes, Digest, Long, Records, Seconds, Text, Uid, Whole
 from dispytw.wire.limits import FAILED, MOST_BYTES, MOST_KEYS, WIRE
 
 #: What the body of a command may set; AMP takes a misspelt name without a word.
@@ -41,6 +41,7 @@ VALUES: dict[type[amp.Argument], st.SearchStrategy[Any]] = {
     Seconds: st.floats(allow_nan=False, allow_infinity=False),
     Records: st.lists(packable, max_size=4),
     Bytes: st.binary(max_size=100),
+    Long: st.binary(max_size=100),
 }
 #: And one of each, not among the smallest.
 EXAMPLES: dict[type[amp.Argument], Any] = {

@@ -162,7 +162,7 @@ class StreamEnd(StreamingLink):
         super().sendBox(box)
         self.sent.append(box)
         if b"chunk" in box:
-            self.unanswered[box[amp.ASK]] = len(box[b"chunk"])
+            self.unanswered[box[amp.ASK]] = sum(len(value) for key, value in box.items() if key.startswith(b"chunk."))
             self.most_unanswered = max(self.most_unanswered, sum(self.unanswered.values()))
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:

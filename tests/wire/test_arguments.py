@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.protocols import amp
 
 from dispytw.errors import WireError
-from dispytw.wire.arguments import MOST_DEPTH, MOST_PARTS, Bytes, Digest, Records, Seconds, Text, Uid, Whole
+from dispytw.wire.arguments import MOST_DEPTH, MOST_PARTS, Bytes, Digest, Long, Records, Seconds, Text, Uid, Whole
 from tests.wire.commands import packable
 
 PART = 0xFFFF
@@ -74,7 +74,7 @@ class Bounds(unittest.TestCase):
 
     def test_missing(self) -> None:
         """Whatever a box should hold and does not."""
-        for argument in (*REFUSED, Bytes(), Text(), Records()):
+        for argument in (*REFUSED, Bytes(), Text(), Records(), Long()):
             with self.subTest(argument=type(argument).__name__), self.assertRaises(WireError):
                 argument.fromBox(b"this", amp.AmpBox({b"that": b"1"}), {}, None)
 
@@ -215,3 +215,31 @@ class Lists(unittest.TestCase):
         """Two lists in one box do not meet."""
         box = {**parts([1], b"attempts"), **parts([2], b"computations")}
         self.assertEqual(([1], [2]), (joined(box, b"attempts"), joined(box, b"computations")))
+
+
+class LongBytes(unittest.TestCase):
+    """Bytes that may not fit one value."""
+
+    @staticmethod
+    def there_and_back(value: bytes) -> tuple[int, bytes]:
+        """How many values it takes, and what arrives."""
+        box, values = amp.AmpBox(), {}
+        Long().toBox(b"chunk", box, {"chunk": value}, None)
+        Long().fromBox(b"chunk", box, values, None)
+        return len(box) - 1, values["chunk"]
+
+    def test_any_length(self) -> None:
+        """As many parts as it needs, one at least, seventeen at most."""
+        for length, wanted in ((0, 1), (1, 1), (PART, 1), (PART + 1, 2), (MOST_PARTS * PART, MOST_PARTS)):
+            value = bytes(range(256)) * (length // 256 + 1)
+            with self.subTest(length=length):
+                self.assertEqual((wanted, value[:length]), self.there_and_back(value[:length]))
+        with self.assertRaises(WireError):
+            self.there_and_back(bytes(MOST_PARTS * PART + 1))
+
+    def test_parts_that_are_not_there(self) -> None:
+        """A part is missing, or the number of them is none."""
+        box = {b"chunk": b"2", b"chunk.0": b"a", b"chunk.1": b"b"}
+        for wrong in ({**box, b"chunk": b"3"}, {**box, b"chunk": b"x"}, {**box, b"chunk": b"99"}, {**box, b"chunk": b"0"}):
+            with self.subTest(wrong=wrong), self.assertRaises(WireError):
+                Long().fromBox(b"chunk", amp.AmpBox(wrong), {}, None)

@@ -19,11 +19,12 @@ class StreamCommands(commands.Laws):
         "EndStream": "stream: Uid, digest: Digest -> nothing | STREAM StreamError, WIRE WireError",
         "GrantWindow": "stream: Uid, upto: Whole -> no answer | STREAM StreamError, WIRE WireError",
         "OpenStream": "stream: Uid, size: Whole, kind: Bytes -> nothing | STREAM StreamError, WIRE WireError",
-        "StreamChunk": "stream: Uid, offset: Whole, chunk: Bytes -> nothing | STREAM StreamError, WIRE WireError",
+        "StreamChunk": "stream: Uid, offset: Whole, chunk: Long -> nothing | STREAM StreamError, WIRE WireError",
     }
 
     def test_a_whole_chunk_fits(self) -> None:
-        """The longest chunk fits one value of a box."""
+        """The longest chunk fits a box, and no value of it is wasted."""
         said = {"stream": bytes(16), "offset": 2**62, "chunk": b"c" * CHUNK}
         box = commands.over_the_wire(streamcommands.StreamChunk.makeArguments(dict(said), None))
         self.assertEqual(said, streamcommands.StreamChunk.parseArguments(box, None))
+        self.assertEqual({0xFFFF}, {len(value) for key, value in box.items() if key.startswith(b"chunk.")})

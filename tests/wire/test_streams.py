@@ -128,7 +128,7 @@ class Braking(StreamCase):
         """A stream that is sent behind a big one overtakes it: only what was underway already, and every other chunk, comes before."""
         pair = StreamPair()
         big = pair.send(Inline(content(60 * CHUNK)))
-        for _ in range(20):
+        for _ in range(8):
             pair.step()
         (stream,) = pair.far.sinks.opened
         before = len(pair.far.sinks.opened[stream].data)
