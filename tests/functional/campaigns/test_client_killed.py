@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import unittest
 from collections import Counter
@@ -13,9 +12,6 @@ from tests.functional.killing import MOMENTS, Found, Killing
 
 #: Seconds by which the writing of a delivery may lag behind it.
 LATE = 0.1
-
-#: Whether nodes adopt the jobs that a killed daemon has left. As long as they do not, those die with it, and cannot come home.
-ADOPTING = os.environ.get("DISPYTW_NODES_ADOPT") == "1"
 
 
 @campaign
@@ -58,7 +54,6 @@ class ClientKilled(unittest.TestCase):
             found = self.killing.recover_killed(directory, random.Random(seed))
             self.say(seed, moment, self.killing.check(directory, found))
 
-    @unittest.skipUnless(ADOPTING, "nodes do not adopt what a killed daemon has left; DISPYTW_NODES_ADOPT=1 if they do")
     def test_the_node_is_killed_too(self) -> None:
         """Thirty times the node's daemon is killed in between, and started again."""
         for seed in range(200, 230):
