@@ -107,6 +107,26 @@ class Guards(unittest.TestCase):
             output, r"left behind: process \d+ \(\w+: .*input\(\)\), first seen after test_a.py::test_leaves"
         )
 
+    def test_a_node_in_common(self) -> None:
+        """It is one for all tests of a module, and ends with them; what it leaves is an error."""
+        source = """
+            import pytest
+            from tests.functional.daemons import in_common
+            pids = set()
+            @pytest.mark.parametrize("n", range(3))
+            def test_uses(n):
+                pids.add(in_common().node.pid)
+                assert len(pids) == 1
+            def test_strews():
+                (in_common().node.state_dir / "run" / "stray").touch()
+        """
+        after = "from tests.functional import daemons\ndef test_after():\n    assert not daemons._common"
+        code, output = run_pytest({"test_a.py": source, "test_b.py": after})
+        self.assertEqual(1, code, output)
+        self.assertRegex(output, r"left in /\S+/run: stray")
+        self.assertIn("5 passed, 1 error", output)
+        self.assertNotIn("left behind", output)
+
     def test_portable(self) -> None:
         """--portable keeps what says EVERY_PYTHON, and everything that is not functional and does not say the contrary."""
         files = {"test_a.py": "def test_unit(): pass", "test_b.py": "EVERY_PYTHON = False\ndef test_once(): raise ValueError"}
