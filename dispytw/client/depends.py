@@ -222,10 +222,7 @@ def collect_given(collection: Collection, depends: Depends) -> None:
 
 
 def _role(called: Called, collection: Collection) -> Role:
-    if called.method:
-        role = Role(f"{collection.define(called.target)}.{called.method}")
-    else:
-        role = collection.called(called.target)
+    role = collection.called(called.target, called.method)
     if called.args or called.kwargs:
         role = attrs.evolve(role, arguments=collection.arguments(called.args, called.kwargs))
     return role
