@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from dispytw.client.callables import Called, called_computation, called_once, is_function
+from dispytw.client.callables import Called, called_computation, called_once, is_function, refuse_beginning
 from dispytw.client.collecting import INIT, Collection
 from dispytw.client.luggage import Content, Luggage, checked_directory
 from dispytw.client.scopes import Scope
@@ -234,6 +234,7 @@ def _home(thing: Any) -> str:
 
 
 def _check_init(function: Any, where: str) -> None:
+    refuse_beginning(where, function)
     try:
         inspect.signature(function).bind()
     except (TypeError, ValueError) as error:
