@@ -163,15 +163,17 @@ class Daemons:
 
     :param test: whose processes; it is cleaned up by ``addCleanup``.
     :param seconds: how long the test may take; 0 for what has no end of its own.
+    :param common: the node that programs of this test can use beside others, as its secret is theirs.
     """
 
-    def __init__(self, test: Owner, seconds: float = DEADLINE) -> None:
+    def __init__(self, test: Owner, seconds: float = DEADLINE, common: Common | None = None) -> None:
         self.mark = uuid.uuid4().hex
         #: A directory for the test's files; short, so that Unix sockets fit below it.
         self.root = Path(tempfile.mkdtemp(prefix="dispytw-"))
         self.home = self._directory("home")
         self.trespasses = self.root / "trespasses"
-        self.environment = self._environment()
+        self.environment = {**self._environment(), **(common.environment if common else {})}
+        self._common = common
         self._started: list[RunningProgram] = []
         self._expired = False
         self._seconds = seconds
@@ -287,6 +289,8 @@ class Daemons:
             parts += [
                 path.read_text("utf-8", "replace") for path in (started.out_path, started.err_path) if path.exists()
             ]
+        if self._common is not None:
+            parts += ["== the node in common", self._common.node.log()]
         return "\n".join(part for part in parts if part)
 
     def _directory(self, name: str) -> Path:
@@ -371,15 +375,17 @@ class Daemons:
 class Common:
     """A node that tests use one after another, and whatever else they have in common; the owner of these processes.
 
-    :ivar node: it has slots for as many jobs as the machine has cores, and is not looked for.
+    :ivar node: it has two slots, and answers nobody who looks for nodes.
     :ivar secret_file: what opens it.
+    :ivar environment: what lets programs do so.
     """
 
     def __init__(self) -> None:
         self._cleanups: list[Callable[[], Any]] = []
         self.daemons = Daemons(self, seconds=0)
-        self.node = self.daemons.node("--no-discovery")
+        self.node = self.daemons.node("--no-discovery", "--cpus", "2")
         self.secret_file = self.daemons.home / ".config/dispytw/secret"
+        self.environment = {"DISPYTW_SECRET_FILE": str(self.secret_file)}
 
     def addCleanup(self, function: Callable[..., Any], *args: Any) -> None:
         self._cleanups.append(partial(function, *args))

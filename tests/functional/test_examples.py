@@ -38,8 +38,8 @@ class Examples(unittest.TestCase):
         """It ends well, and says what it promises."""
         common = in_common()
         environment = {RUN_NODE: common.node.address, RUN_SECRET_FILE: str(common.secret_file)}
-        done = Daemons(self).program(PROGRAMS[name], env=environment)
-        self.assertEqual(0, done.code, f"{done}\n--- the node\n{common.node.log()}")
+        done = Daemons(self, common=common).program(PROGRAMS[name], env=environment)
+        self.assertEqual(0, done.code, done)
         for text in SAYS[name]:
             self.assertIn(text, done.out)
 
