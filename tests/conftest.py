@@ -6,6 +6,7 @@
 - A test that tries to leave this machine fails, even if it swallowed the error.
 - Child processes that are left at the end fail the run.
 - When a test with daemons fails, their logs are part of its report.
+- A node that tests have in common ends with their module.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         for pid in _children():
             outlived.setdefault(pid, item.nodeid)
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What the tests of a module had in common ends with the last of them; what is wrong with it is that one's error."""
+    if nextitem is None or nextitem.path != item.path:
+        daemons.end_in_common()
 
 
 def _children() -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -65,47 +66,80 @@ class Order(unittest.TestCase):
             self.assertLess(output.index("test_waits PASSED"), output.index("test_awaits PASSED"), output)
 
 
+LEAVES_THE_MACHINE = """
+    import socket
+    def test_leaves():
+        with socket.socket() as s:
+            s.connect_ex(("127.0.0.1", 9))
+            try:
+                s.connect(("192.0.2.1", 9))
+            except OSError:
+                pass
+"""
+
+LEAVES_A_CHILD = """
+    import atexit, subprocess, sys
+    def test_leaves():
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        atexit.register(lambda: (child.communicate(), None))
+    def test_innocent():
+        pass
+"""
+
+IN_COMMON = """
+    import pytest
+    from tests.functional.daemons import in_common
+    pids = set()
+    @pytest.mark.parametrize("n", range(3))
+    def test_uses(n):
+        pids.add(in_common().node.pid)
+        assert len(pids) == 1
+    def test_strews():
+        (in_common().node.state_dir / "run" / "stray").touch()
+"""
+
+AFTER = """
+    from tests.functional import daemons
+    def test_after():
+        assert not daemons._common
+"""
+
+
+@functools.cache
+def guarded() -> tuple[int, str]:
+    """One run in which each guard has something to find, as pytest takes a second to begin."""
+    return run_pytest({"test_a.py": LEAVES_THE_MACHINE, "test_b.py": LEAVES_A_CHILD, "test_c.py": IN_COMMON, "test_d.py": AFTER})
+
+
 class Guards(unittest.TestCase):
     """What fails a run."""
 
+    def test_only_what_is_wrong(self) -> None:
+        """All tests pass; two that did what they may not are errors, and no other."""
+        code, output = guarded()
+        self.assertEqual(1, code, output)
+        self.assertIn("8 passed, 2 errors", output)
+
     def test_leaving_the_machine(self) -> None:
         """A test that tries to leave this machine fails although it swallowed the error."""
-        code, output = run_pytest(
-            {
-                "test_a.py": """
-            import socket
-            def test_leaves():
-                with socket.socket() as s:
-                    s.connect_ex(("127.0.0.1", 9))
-                    try:
-                        s.connect(("192.0.2.1", 9))
-                    except OSError:
-                        pass
-        """
-            }
-        )
-        self.assertEqual(1, code, output)
-        self.assertIn("connect to ('192.0.2.1', 9)", output)
+        self.assertRegex(guarded()[1], r"test_a.py::test_leaves - Failed: connect to \('192\.0\.2\.1', 9\)")
 
     def test_leaving_a_child(self) -> None:
         """A process that a test leaves behind fails the run, which names both."""
-        code, output = run_pytest(
-            {
-                "test_a.py": """
-            import atexit, subprocess, sys
-            def test_leaves():
-                child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-                atexit.register(lambda: (child.communicate(), None))
-            def test_innocent():
-                pass
-        """
-            }
+        self.assertRegex(
+            guarded()[1], r"left behind: process \d+ \(\w+: .*input\(\)\), first seen after test_b.py::test_leaves\n"
         )
+        self.assertEqual(1, guarded()[1].count("left behind"), guarded()[1])
+
+    def test_a_child_fails_the_run(self) -> None:
+        """Also when all tests have passed."""
+        code, output = run_pytest({"test_b.py": LEAVES_A_CHILD})
         self.assertEqual(1, code, output)
         self.assertIn("2 passed", output)
-        self.assertRegex(
-            output, r"left behind: process \d+ \(\w+: .*input\(\)\), first seen after test_a.py::test_leaves"
-        )
+
+    def test_a_node_in_common(self) -> None:
+        """It is one for all tests of a module, and ends with them; what it leaves is an error."""
+        self.assertRegex(guarded()[1], r"(?s)ERROR at teardown of test_strews.*left in /\S+/run: stray")
 
     def test_portable(self) -> None:
         """--portable keeps what says EVERY_PYTHON, and everything that is not functional and does not say the contrary."""

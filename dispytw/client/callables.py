@@ -14,6 +14,13 @@ from typing import Any
 
 import attrs
 
+#: Functions that only begin something when they are called: what they are, what they make, and how that is gone through.
+_BEGINNING = (
+    (inspect.iscoroutinefunction, "a coroutine function (async def)", "a coroutine", "asyncio.run({}(…))"),
+    (inspect.isgeneratorfunction, "a generator function (it has a yield)", "a generator", "list({}(…))"),
+    (inspect.isasyncgenfunction, "an asynchronous generator function", "a generator", "asyncio.run, and a list of what {} yields"),
+)
+
 
 @attrs.frozen(eq=False)
 class Called:
@@ -51,11 +58,12 @@ class Called:
 def called_computation(computation: Any) -> Called:
     """What each job calls.
 
-    :raises TypeError: for anything that is none of the forms.
+    :raises TypeError: for anything that is none of the forms, and for what `refuse_beginning` refuses.
     """
     called = _called(computation)
     if called is None:
         raise TypeError(f"a computation is a function or the path of a program, not {computation!r} ({type(computation).__name__})")
+    refuse_beginning("computation", computation)
     if called.method and called.args and not isinstance(computation, functools.partial):
         return attrs.evolve(called, args=(), receiver=called.args[0])
     return called
@@ -64,16 +72,32 @@ def called_computation(computation: Any) -> Called:
 def called_once(what: str, function: Any) -> Called | None:
     """What setup or cleanup calls; None for None.
 
-    :raises TypeError: for anything that is none of the forms.
+    :raises TypeError: for anything that is none of the forms, and for what `refuse_beginning` refuses.
     """
     if function is None:
         return None
+    refuse_beginning(what, function)
     called = _called(function)
     if called is None:
         raise TypeError(
             f"{what} must be a function or a functools.partial of one, not {function!r} ({type(function).__name__})"
         )
     return called
+
+
+def refuse_beginning(what: str, function: Any) -> None:
+    """See that a call of the function does what it is there for: nobody goes through what a call has only begun.
+
+    :raises TypeError: for functions with ``async`` or ``yield``.
+    """
+    for is_one, kind, made, through in _BEGINNING:
+        if is_one(function) or is_one(getattr(type(function), "__call__", None)):  # noqa: B004
+            inner = function.func if isinstance(function, functools.partial) else function
+            name = getattr(inner, "__name__", type(inner).__name__)
+            raise TypeError(
+                f"{what}: {name} is {kind}, and a call of it only makes {made}, which nobody would go through; give a function that "
+                f"does so by {through.format(name)}"
+            )
 
 
 def _called(given: Any) -> Called | None:

@@ -67,8 +67,8 @@ class JobCluster(ClusterFiles, LiveOutput, Mapping):
     :param callback: called with each job that has ended or has a provisional result, one after another, on a thread of its own;
         ``job_status`` is the same.
     :param ext_ip_addr: accepted, as are ``ext_host``, ``port``, ``poll_interval`` and ``ipv4_udp_multicast``, without effect.
-    :param cluster_status: called as ``cluster_status(status, node, job)`` with each change of a job (Created, Running, and its end), or of
-        a node (`DispyNode.Initialized`, ``Closed``, ``AvailInfo``; job is None), on the same thread, in order.
+    :param cluster_status: called as ``cluster_status(status, node, job)`` with each change of a job (Created, Running, ProvisionalResult,
+        and its end), or of a node (`DispyNode.Initialized`, ``Closed``, ``AvailInfo``; job is None), on the same thread, in order.
     :param recover_file: path of the file in which it is written down what `recover_jobs` needs should this program be killed; it is
         removed when the cluster ends well. By default ``_dispy_YYYYMMDDHHMMSS`` in the current directory. Where the name is taken,
         ``-2`` is added.

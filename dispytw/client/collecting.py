@@ -65,17 +65,18 @@ class Collection:
 
     # What is given to us
 
-    def called(self, function: Any) -> Role:
-        """Collect a function that the node will call, and say how it finds it there."""
-        if isinstance(function, BuiltinFunctionType):
-            return Role(function=self._packed(function).data)
-        scope = Scope.of(inspect.unwrap(function))
+    def called(self, target: Any, method: str = "") -> Role:
+        """Collect a function that the node will call, or the class of a method that it will, and say how it finds it there."""
+        if isinstance(target, BuiltinFunctionType):
+            return Role(function=self._packed(target).data)
+        scope = Scope.of(inspect.unwrap(target))
+        ending = f".{method}" if method else ""
         if self._is_namespace(scope.module):
             self.modules.add(scope.module)
-            if located(function, scope.module, function.__qualname__):
-                return Role(function.__qualname__)
-        name = self.define(function)
-        return Role(name) if name else Role(function=self._packed_function(function).data)
+            if located(target, scope.module, target.__qualname__):
+                return Role(target.__qualname__ + ending)
+        name = self.define(target)
+        return Role(name + ending) if name else Role(function=self._packed_function(target).data)
 
     def define(self, thing: Any) -> str | None:
         """Collect a function or class that was named to us, and return its name there; None when it has no source."""

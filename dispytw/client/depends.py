@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from dispytw.client.callables import Called, called_computation, called_once, is_function
+from dispytw.client.callables import Called, called_computation, called_once, is_function, refuse_beginning
 from dispytw.client.collecting import INIT, Collection
 from dispytw.client.luggage import Content, Luggage, checked_directory
 from dispytw.client.scopes import Scope
@@ -222,10 +222,7 @@ def collect_given(collection: Collection, depends: Depends) -> None:
 
 
 def _role(called: Called, collection: Collection) -> Role:
-    if called.method:
-        role = Role(f"{collection.define(called.target)}.{called.method}")
-    else:
-        role = collection.called(called.target)
+    role = collection.called(called.target, called.method)
     if called.args or called.kwargs:
         role = attrs.evolve(role, arguments=collection.arguments(called.args, called.kwargs))
     return role
@@ -237,6 +234,7 @@ def _home(thing: Any) -> str:
 
 
 def _check_init(function: Any, where: str) -> None:
+    refuse_beginning(where, function)
     try:
         inspect.signature(function).bind()
     except (TypeError, ValueError) as error:

@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from dispytw import config
 from dispytw.client.awaiting import deferred_of
+from dispytw.client.callables import refuse_beginning
 from dispytw.client.depends import Shipment
 from dispytw.client.finding import Finder
 from dispytw.client.job import DispyJob
@@ -169,6 +170,9 @@ class TwistedCluster:
             raise TypeError(f"TwistedCluster: there is no option {', '.join(sorted(unknown))}")
         if options.get("isolation", JOB) not in (JOB, WORKER):
             raise ValueError(f"isolation: wanted 'job' or 'worker', not {options['isolation']!r}")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"TwistedCluster: callback must be a function with one argument, not {callback!r}")
+        refuse_beginning("TwistedCluster: callback", callback)
         self.uid = secrets.token_bytes(16)
         certificate = given_certificate(certfile, keyfile, cafile, self._told(say))
         port = config.port_of("NodePort") if node_port is None else node_port

@@ -16,6 +16,7 @@ import attrs
 
 from dispytw.errors import StreamError, UnsafePathError
 from dispytw.values import Body, Stored
+from dispytw.wire.chunks import write_all
 from dispytw.wire.paths import join_under
 from dispytw.wire.streams import MemorySinks, Sink
 
@@ -57,11 +58,8 @@ class PartialFile:
 
     def write(self, data: bytes) -> int:
         """See `dispytw.wire.streams.Sink`."""
-        view = memoryview(data)
-        while view:
-            written = os.write(self._descriptor, view)
-            self._size += written
-            view = view[written:]
+        write_all(self._descriptor, data)
+        self._size += len(data)
         return self._size
 
     def finish(self, digest: bytes) -> Body:

@@ -105,7 +105,7 @@ class NodeDesk:
         if link is None:
             return succeed(None)
         asked: Deferred[list[Any] | None] = link.list_jobs(cluster)
-        return asked.addCallbacks(answered, lambda _: None)
+        return asked.addCallbacks(answered, self.dispatcher.unexpected, errbackArgs=(link,))
 
     # What clusters are told.
     def node_available(self, node: bytes, available: Availability | None) -> None:

@@ -143,6 +143,10 @@ class NodeView:
         """How many calls an event makes."""
         return 0 if self._status is None else 1
 
+    def _status_call(self, status: int, node: DispyNode) -> Callable[[DispyJob], Any] | None:
+        """What tells cluster_status of a job, if there is one."""
+        return None if self._status is None else partial(self._status, status, node)
+
     def _tell_status(self, status: int, node: DispyNode | None, job: DispyJob | None, counted: bool = False) -> None:
         """Have cluster_status told, after what it was told before.
 

@@ -22,6 +22,7 @@ from typing import Any
 import attrs
 
 from dispytw import config
+from dispytw.client.callables import refuse_beginning
 from dispytw.values import JOB, WORKER
 
 #: One thing, as dispy 4.6 and as dispy 4.15 calls it.
@@ -174,7 +175,9 @@ class _Check:
 
     def function(self, name: str, wanted: str) -> Any:
         """A function, or None."""
-        return self.of(name, callable, wanted)
+        function = self.of(name, callable, wanted)
+        refuse_beginning(f"{self.kind}: {name}", function)
+        return function
 
     def path(self, name: str) -> Any:
         """A path, or None."""

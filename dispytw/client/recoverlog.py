@@ -28,6 +28,7 @@ from dispytw.errors import (
     RecoverFileUnsafeError,
     WireError,
 )
+from dispytw.wire.chunks import write_all
 
 MAGIC = b"dispytw recover file 1\n"
 
@@ -90,7 +91,7 @@ class RecoverLog:
             if self._descriptor < 0:
                 return
             try:
-                _write(self._descriptor, data)
+                write_all(self._descriptor, data)
             except OSError:
                 os.ftruncate(self._descriptor, self._size)
                 raise
@@ -140,12 +141,6 @@ class RecoverLog:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _after_fork_in_child() -> None:

@@ -6,6 +6,7 @@ A job's provisional results wait for the callback thread here; when too many do,
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -51,20 +52,29 @@ class Remarks:
         self._called: dict[DispyJob, bool] = {}
 
     # Provisional results.
-    def heard(self, job: DispyJob, body: Body) -> Deferred[None] | None:
-        """A job has a provisional result; fires when there is room for another, at once if there is no Deferred."""
+    def heard(
+        self, job: DispyJob, body: Body, status: Callable[[DispyJob], Any] | None = None
+    ) -> Deferred[None] | None:
+        """A job has a provisional result; fires when there is room for another, at once if there is no Deferred.
+
+        :param status: called with the job after the callback, as the callback is.
+        """
         job._said(body)
-        if self._callback is None:
+        functions = [each for each in (self._callback, status) if each is not None]
+        if not functions:
             return None
-        callback = self._callback
         room: Deferred[None] | None = None
         if self._waiting >= MOST_WAITING or self._bytes + body.size > MOST_BYTES:
             room = Deferred()
         self._waiting += 1
         self._bytes += body.size
 
-        def call(job: DispyJob) -> None:
-            callback(job if job._provisional is body else JobSnapshot(job, body))
+        def late(function: Callable[[DispyJob], Any]) -> Callable[[DispyJob], Any]:
+            @wraps(getattr(function, "func", function))  # so that a log names the user's own
+            def call(job: DispyJob) -> None:
+                function(job if job._provisional is body else JobSnapshot(job, body))
+
+            return call
 
         def called() -> None:
             self._waiting -= 1
@@ -72,7 +82,9 @@ class Remarks:
             if room is not None:
                 room.callback(None)
 
-        self._callbacks.call(call, job, called)
+        for function in functions[:-1]:
+            self._callbacks.call(late(function), job)
+        self._callbacks.call(late(functions[-1]), job, called)
         return room
 
     # Output.

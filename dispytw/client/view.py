@@ -17,7 +17,7 @@ from dispytw.client.nodeview import NodeView, Status
 from dispytw.client.placing import Placing
 from dispytw.client.remains import Place
 from dispytw.client.remarks import Remarks, Stream
-from dispytw.values import CANCELLED, Attempt, Body, Outcome
+from dispytw.values import CANCELLED, PROVISIONAL_RESULT, Attempt, Body, Outcome
 from dispytw.wire.jobframes import Wrote
 from dispytw.wire.records import outcome_bodies
 
@@ -158,8 +158,9 @@ class View(NodeView):
 
     def job_provisional(self, job: DispyJob, node: bytes, body: Body) -> Deferred[Any] | None:
         """See ClusterEnd."""
-        self.nodes[node].rx += body.size
-        return self.remarks.heard(job, body)
+        shown = self.nodes[node]
+        shown.rx += body.size
+        return self.remarks.heard(job, body, self._status_call(PROVISIONAL_RESULT, shown))
 
     def job_wrote(self, job: DispyJob, wrote: Wrote) -> None:
         """See ClusterEnd."""

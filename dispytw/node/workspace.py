@@ -21,6 +21,7 @@ from dispytw.errors import StreamError
 from dispytw.node.statedir import StateDir
 from dispytw.node.store import Store
 from dispytw.values import Attempt, Body, Computation, File, Stored
+from dispytw.wire.chunks import write_all
 from dispytw.wire.paths import OWN_FILES, join_under
 
 #: Bytes that must be free for jobs to be taken.
@@ -292,11 +293,8 @@ class FileSink:
 
     def write(self, data: bytes) -> int:
         """See `dispytw.wire.streams.Sink`."""
-        view = memoryview(data)
-        while view:
-            written = os.write(self._descriptor, view)
-            self._size += written
-            view = view[written:]
+        write_all(self._descriptor, data)
+        self._size += len(data)
         return self._size
 
     def finish(self, digest: bytes) -> Body:

@@ -1,7 +1,8 @@
-"""A body in pieces, wherever it is kept."""
+"""A body in pieces, wherever it is kept, and pieces to where they are kept."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from dispytw.values import Body, Inline
@@ -19,3 +20,13 @@ def chunks_of(body: Body, size: int) -> Iterator[bytes]:
     with open(body.path, "rb", buffering=0) as file:
         while chunk := file.read(size):
             yield chunk
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write the whole of it, however little the system takes at a time.
+
+    :raises OSError: when it cannot be written; some of it may be there then.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

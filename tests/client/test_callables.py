@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import math
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from unittest import TestCase
 
-from dispytw.client.callables import Called, called_computation, called_once
+from dispytw.client.callables import Called, called_computation, called_once, refuse_beginning
 from tests.client.elsewhere import run_program
 
 EVERY_PYTHON = True
@@ -85,6 +87,43 @@ class Forms(TestCase):
                 called_computation(thing)
             with self.assertRaisesRegex(TypeError, "cleanup must be a function or a functools.partial of one, not"):
                 called_once("cleanup", thing)
+
+    def test_functions_that_only_begin(self) -> None:
+        """Are refused in every form: what they are, and what to give instead. What runs them is a function like any other."""
+
+        async def waits(n: int) -> int:
+            return n
+
+        def yields(n: int) -> Iterator[int]:
+            yield n
+
+        async def both(n: int) -> AsyncIterator[int]:
+            yield n
+
+        class Waits:
+            async def __call__(self, n: int) -> int:
+                return n
+
+            method = __call__
+
+        @functools.wraps(waits)
+        def runs(n: int) -> int:
+            return asyncio.run(waits(n))
+
+        self.assertIs(runs, called_computation(runs).target)
+        for thing, said in (
+            (waits, r"waits is a coroutine function \(async def\), and .* asyncio\.run\(waits\(…\)\)"),
+            (functools.partial(waits, 1), "waits is a coroutine function"),
+            (Waits().method, "__call__ is a coroutine function"),
+            (yields, r"yields is a generator function \(it has a yield\), and .* list\(yields\(…\)\)"),
+            (both, "both is an asynchronous generator function, and .* a list of what both yields"),
+        ):
+            with self.assertRaisesRegex(TypeError, f"computation: {said}"):
+                called_computation(thing)
+            with self.assertRaisesRegex(TypeError, f"setup: {said}"):
+                called_once("setup", thing)
+        with self.assertRaisesRegex(TypeError, "callback: Waits is a coroutine function"):
+            refuse_beginning("callback", Waits())
 
 
 class Receivers(TestCase):

@@ -55,6 +55,7 @@ class Collecting(TestCase):
         role = collection.called(lambda: area)
         self.assertEqual((role.name, role.function[:1]), ("", b"d"))
         self.assertIsNotNone(collection.python)
+        self.assertEqual(collection.called(Shape, "area").name, "Shape.area")
 
     def test_pickler_asks(self) -> None:
         """A class is found by name from the moment it is collected; one made here is not."""

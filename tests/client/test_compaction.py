@@ -102,7 +102,7 @@ class Compacting(LogTestCase):
         """The file is as it was, and written to."""
         before = self.log_.size
         full = OSError(errno.ENOSPC, "No space left on device")
-        with mock.patch("dispytw.client.recoverlog._write", side_effect=full), self.assertRaises(OSError):
+        with mock.patch("dispytw.client.recoverlog.write_all", side_effect=full), self.assertRaises(OSError):
             self.compaction.write()
         self.append(id_entry(uid(95), "plain", "later"))
         self.assertGreater(self.log_.size, before)

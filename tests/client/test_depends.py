@@ -185,6 +185,20 @@ class Refused(TestCase):
 
         self.refused(TypeError, "depends[1]", "init_depends is called without arguments", "'path'", depends=[helper, init_depends])
 
+    def test_functions_that_only_begin(self) -> None:
+        """What is called once, or for each job, has to be gone through by somebody; functions in depends are the computation's matter."""
+
+        async def begins() -> None:
+            pass
+
+        async def init_depends() -> None:
+            pass
+
+        self.refused(TypeError, "computation: begins is a coroutine function", computation=begins)
+        self.refused(TypeError, "cleanup: begins is a coroutine function", cleanup=begins)
+        self.refused(TypeError, "depends[0]: init_depends is a coroutine function", depends=[init_depends])
+        shipment(depends=[begins])
+
     def test_too_many_files(self) -> None:
         """More than a single message can name is refused with advice."""
         with tempfile.TemporaryDirectory() as directory, mock.patch.object(module, "MOST_DESCRIBED", 200):

@@ -259,10 +259,16 @@ class Clusters(SynchronousTestCase):
 
     def test_bad_input(self) -> None:
         """At once, at the caller."""
+
+        async def begins(job: DispyJob) -> None:
+            pass
+
         for error, options in (
             (TypeError, {"no_such_option": 1}),
             (TypeError, {"nodes": 5}),
             (TypeError, {"setup": 5}),
+            (TypeError, {"callback": 5}),
+            (TypeError, {"callback": begins}),
             (ValueError, {"isolation": "thread"}),
             (ValueError, {"nodes": ["local"]}),
         ):

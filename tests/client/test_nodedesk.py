@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -69,6 +70,17 @@ class Jobs(Desk):
         self.nodes[1].crash()
         self.house.advance(0.1)
         self.assertIsNone(self.successResultOf(asked))
+
+    def test_a_node_that_fails(self) -> None:
+        """Is not taken for one that has no jobs: what it says is logged, and its link begins anew."""
+        links = self.house.wires_of(self.nodes[1])
+        with mock.patch.object(self.nodes[1].bench, "running", side_effect=ArithmeticError("no idea")):
+            asked = self.session.ask_for_jobs(self.uid, self.nodes[1].uid)
+            self.house.advance(0.1)
+        self.assertIsNone(self.successResultOf(asked))
+        self.assertEqual(2, len(self.flushLoggedErrors()), "the node's, and ours")
+        self.house.advance(2.0)
+        self.assertNotEqual(links, self.house.wires_of(self.nodes[1]))
 
 
 class Nodes(Desk):

@@ -7,7 +7,7 @@ from typing import Any
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address, DispyNode, NodeAllocate
 from dispytw.client.view import View
-from dispytw.values import CANCELLED, CREATED, FINISHED, RUNNING, Availability, Outcome
+from dispytw.values import CANCELLED, CREATED, FINISHED, PROVISIONAL_RESULT, RUNNING, Availability, Inline, Outcome
 from tests.client.test_view import ADDRESS, DONE, NODE, OTHER, ViewTestCase
 
 BUSY = Availability(10.0, 1 << 20, 1 << 30, 50.0)
@@ -54,6 +54,27 @@ class Statuses(ViewTestCase):
         self.view.job_settled(job, NODE.uid, ADDRESS, DONE)
         self.call_all()
         self.assertEqual([CREATED, RUNNING, FINISHED], [status for status, _, _ in self.told])
+
+    def test_one_that_speaks(self) -> None:
+        """ProvisionalResult for each result, with the result of then, after the callback has been called about it; all are waited for."""
+        told: list[Any] = []
+        view = self.make(
+            callback=lambda job: told.append((job.status, job.result)), status=lambda status, node, job: told.append((status, node, job.result))
+        )
+        self.find(view=view)
+        job, shown = self.submit(view=view), view.nodes[NODE.uid]
+        view.job_running(job, NODE.uid, ADDRESS, 9.0)
+        self.threads.callbacks.pop(0)()
+        del told[:]
+        for result in (b"0", b"1"):
+            self.assertIsNone(view.job_provisional(job, NODE.uid, Inline(result)))
+        view.job_settled(job, NODE.uid, ADDRESS, DONE)
+        while self.threads.callbacks:
+            self.assertFalse(view.wait(0))
+            self.threads.callbacks.pop(0)()
+        self.assertTrue(view.wait(0))
+        said = [((PROVISIONAL_RESULT, result), (PROVISIONAL_RESULT, shown, result)) for result in (b"0", b"1")]
+        self.assertEqual([*said[0], *said[1], (FINISHED, job.result), (FINISHED, shown, job.result)], told)
 
     def test_one_that_never_ran(self) -> None:
         """Created, and its end, without a node where there was none."""

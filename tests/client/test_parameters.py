@@ -105,6 +105,16 @@ class Mistakes(ParametersTestCase):
         with self.assertRaisesRegex(TypeError, "max_jobs_per_worker.*True"):
             checked({"isolation": "worker", "max_jobs_per_worker": True})
 
+    def test_functions_that_only_begin(self) -> None:
+        """A callback that nobody would await is no callback."""
+
+        async def begins(*what: Any) -> None:
+            pass
+
+        for name in ("callback", "job_status", "cluster_status", "stream"):
+            with self.assertRaisesRegex(TypeError, rf"JobCluster: {name}: begins is a coroutine function .* asyncio\.run\(begins\(…\)\)"):
+                checked({name: begins})
+
     def test_out_of_bounds(self) -> None:
         """Are ValueErrors, which say the bounds."""
         for name, least, most, *wrong in (

@@ -98,7 +98,7 @@ class FileTestCase(SynchronousTestCase):
 
     def full(self) -> Any:
         """A disk without room, as long as the block lasts."""
-        return mock.patch("dispytw.client.recoverlog._write", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        return mock.patch("dispytw.client.recoverlog.write_all", side_effect=OSError(errno.ENOSPC, "No space left on device"))
 
 
 class Retrying(FileTestCase):
@@ -446,7 +446,7 @@ class Beginning(FileTestCase):
     def test_no_room(self) -> None:
         """A file that cannot be begun is an error, and is not left."""
         writes = [None, OSError(errno.ENOSPC, "No space left on device")]
-        with mock.patch("dispytw.client.recoverlog._write", side_effect=writes), self.assertRaisesRegex(RecoverFileError, "No space"):
+        with mock.patch("dispytw.client.recoverlog.write_all", side_effect=writes), self.assertRaisesRegex(RecoverFileError, "No space"):
             self.begin(os.path.join(self.directory, "mine"))
         self.assertEqual(["rec"], os.listdir(self.directory))
 

@@ -125,7 +125,7 @@ class Making(LogTestCase):
     def test_no_room_for_the_first_line(self) -> None:
         """Nothing is left of it."""
         full = OSError(errno.ENOSPC, "No space left on device")
-        with mock.patch.object(recoverlog, "_write", side_effect=full), self.assertRaisesRegex(RecoverFileError, "No space left"):
+        with mock.patch.object(recoverlog, "write_all", side_effect=full), self.assertRaisesRegex(RecoverFileError, "No space left"):
             self.log()
         self.assertFalse(os.path.exists(self.path))
 

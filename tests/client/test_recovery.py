@@ -188,7 +188,7 @@ class Jobs(RecoveryTestCase):
     def test_no_room(self) -> None:
         """What cannot be marked as returned is not returned."""
         self.left(sent(ONE, TWO), ended_entry(ONE, NODE, FINE, {}))
-        full = mock.patch("dispytw.client.recoverlog._write", side_effect=OSError(errno.ENOSPC, "No space left on device"))
+        full = mock.patch("dispytw.client.recoverlog.write_all", side_effect=OSError(errno.ENOSPC, "No space left on device"))
         with full, self.assertRaisesRegex(RecoverFileError, "No space left on device; nothing is lost, call recover_jobs again"):
             recover_jobs("rec", 1)
         self.assertEqual([5], [job.id for job in recover_jobs("rec", 1)])

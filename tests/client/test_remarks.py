@@ -77,6 +77,27 @@ class ProvisionalTests(RemarksCase):
         self.call_all()
         self.assertEqual([False, True], [each[0] for each in self.heard])
 
+    def test_a_second_function(self) -> None:
+        """Is called after the callback, or without one, with the same; there is room again when both have returned."""
+        for callback in (True, False):
+            with self.subTest(callback=callback):
+                self.assert_told(self.remarks(callback), 2 if callback else 1)
+
+    def assert_told(self, remarks: Remarks, calls: int) -> None:
+        """One more than there is room for."""
+        told: list[int] = []
+        self.waiting.clear()
+        rooms = [remarks.heard(self.job, Inline(b"1"), lambda job: told.append(job.result)) for _ in range(MOST_WAITING + 1)]
+        self.assertEqual(calls * (MOST_WAITING + 1), len(self.waiting))
+        room = rooms.pop()
+        assert room is not None and set(rooms) == {None}
+        *first, last = self.waiting
+        for call in first:
+            call()
+        self.assertEqual((False, [1] * MOST_WAITING), (room.called, told))
+        last()
+        self.assertEqual((True, [1] * (MOST_WAITING + 1)), (room.called, told))
+
     def test_without_callback(self) -> None:
         """The job has the last one; nobody waits for anything."""
         remarks = self.remarks(callback=False)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 import unittest
 
 from tests.compat.table import NOT_YET, ROOT, WORKS, is_a_test
 
 EVERY_PYTHON = False
+
+#: How many faults of dispy are known, as rows of *what dispy does wrong* count them, and the parts of the tenth, which are many.
+FAULTS, OF_THE_SCHEDULER = 21, "abcdefg"
 
 
 class Promises(unittest.TestCase):
@@ -29,3 +33,11 @@ class Promises(unittest.TestCase):
     def test_once(self) -> None:
         """No promise is made twice."""
         self.assertEqual(len(self.rows), len({row["promise"] for row in self.rows}))
+
+    def test_every_fault(self) -> None:
+        """Nothing that is known to go wrong in dispy is passed over, and each is in its place."""
+        faults = [match for row in self.rows if (match := re.match(r"D(\d+)( \w)?: ", row["promise"]))]
+        numbers = [int(match[1]) for match in faults]
+        self.assertEqual(list(range(1, FAULTS + 1)), sorted(set(numbers)))
+        self.assertEqual(sorted(numbers), numbers)
+        self.assertEqual(OF_THE_SCHEDULER, "".join(match[2].strip() for match in faults if match[2]))

@@ -24,12 +24,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import unittest
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn, Protocol
 from weakref import WeakSet
 
 import attrs
@@ -150,25 +150,36 @@ class RunningNode(RunningProgram):
         return self.process.wait()
 
 
+class Owner(Protocol):
+    """Whose processes they are: a test."""
+
+    def addCleanup(self, function: Callable[..., Any], *args: Any) -> None: ...
+
+    def fail(self, msg: str) -> NoReturn: ...
+
+
 class Daemons:
-    """The processes of one test.
+    """The processes of one test, or those that several have in common (see `in_common`).
 
     :param test: whose processes; it is cleaned up by ``addCleanup``.
-    :param seconds: how long the test may take.
+    :param seconds: how long the test may take; 0 for what has no end of its own.
+    :param common: the node that programs of this test can use beside others, as its secret is theirs.
     """
 
-    def __init__(self, test: unittest.TestCase, seconds: float = DEADLINE) -> None:
+    def __init__(self, test: Owner, seconds: float = DEADLINE, common: Common | None = None) -> None:
         self.mark = uuid.uuid4().hex
         #: A directory for the test's files; short, so that Unix sockets fit below it.
         self.root = Path(tempfile.mkdtemp(prefix="dispytw-"))
         self.home = self._directory("home")
         self.trespasses = self.root / "trespasses"
-        self.environment = self._environment()
+        self.environment = {**self._environment(), **(common.environment if common else {})}
+        self._common = common
         self._started: list[RunningProgram] = []
         self._expired = False
         self._seconds = seconds
-        self._previous = signal.signal(signal.SIGALRM, self._expire)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        if seconds:
+            self._previous = signal.signal(signal.SIGALRM, self._expire)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
         _living.add(self)
         test.addCleanup(self._cleanup, test)
 
@@ -278,6 +289,8 @@ class Daemons:
             parts += [
                 path.read_text("utf-8", "replace") for path in (started.out_path, started.err_path) if path.exists()
             ]
+        if self._common is not None:
+            parts += ["== the node in common", self._common.node.log()]
         return "\n".join(part for part in parts if part)
 
     def _directory(self, name: str) -> Path:
@@ -324,10 +337,11 @@ class Daemons:
             started.process.poll()
         return ended
 
-    def _cleanup(self, test: unittest.TestCase) -> None:
+    def _cleanup(self, test: Owner) -> None:
         global _last_logs
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, self._previous)
+        if self._seconds:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._previous)
         faults = [] if self._expired else self._farewell()
         _last_logs = self.logs()
         self._end_all()
@@ -356,6 +370,52 @@ class Daemons:
             faults += self.trespasses.read_text("utf-8").splitlines()
         _, left = psutil.wait_procs(self.marked(), timeout=GRACE if len(asked) < len(nodes) else 1)
         return faults + [f"left behind: {_described(process)}" for process in left]
+
+
+class Common:
+    """A node that tests use one after another, and whatever else they have in common; the owner of these processes.
+
+    :ivar node: it has two slots, and answers nobody who looks for nodes.
+    :ivar secret_file: what opens it.
+    :ivar environment: what lets programs do so.
+    """
+
+    def __init__(self) -> None:
+        self._cleanups: list[Callable[[], Any]] = []
+        self.daemons = Daemons(self, seconds=0)
+        self.node = self.daemons.node("--no-discovery", "--cpus", "2")
+        self.secret_file = self.daemons.home / ".config/dispytw/secret"
+        self.environment = {"DISPYTW_SECRET_FILE": str(self.secret_file)}
+
+    def addCleanup(self, function: Callable[..., Any], *args: Any) -> None:
+        self._cleanups.append(partial(function, *args))
+
+    def fail(self, msg: str) -> NoReturn:
+        raise AssertionError(msg)
+
+    def end(self) -> None:
+        """Look what is left, and end it.
+
+        :raises AssertionError: when it does not end as it should.
+        """
+        while self._cleanups:
+            self._cleanups.pop()()
+
+
+_common: list[Common] = []
+
+
+def in_common() -> Common:
+    """For tests that want a node, and nothing more of it. Under pytest it ends with the last test of the module, else with the process."""
+    if not _common:
+        _common.append(Common())
+    return _common[0]
+
+
+def end_in_common() -> None:
+    """End what was made by `in_common`; see `Common.end`."""
+    while _common:
+        _common.pop().end()
 
 
 def logs_of_the_last_test() -> str:

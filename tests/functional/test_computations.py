@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import Daemons
+from tests.functional.daemons import Daemons, in_common
 
 PROGRAM = """
 import sys
@@ -122,8 +122,8 @@ class ComputationTests(SynchronousTestCase):
     """Programs and functions, with what they need."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
-        self.node = self.daemons.node("--cpus", "2")
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def test_program(self) -> None:
         """A program gets strings, its output comes home as bytes, its exit status is the result."""
@@ -143,12 +143,12 @@ class ComputationTests(SynchronousTestCase):
 
     def test_setup_and_cleanup(self) -> None:
         """setup runs once, its globals are in every job; cleanup runs at close; the directory is gone afterwards."""
-        marks = self.daemons.root / "marks"
-        done = self.daemons.program(SETUP, str(marks), self.node.address)
+        marks, node = self.daemons.root / "marks", self.daemons.node("--cpus", "2")
+        done = self.daemons.program(SETUP, str(marks), node.address)
         self.assertEqual(0, done.code, done)
-        self.assertEqual(0, self.node.stop(), self.node.log())
+        self.assertEqual(0, node.stop(), node.log())
         self.assertEqual("setup\ncleanup 100\n", marks.read_text())
-        self.assertEqual([], list((self.node.state_dir / "work").iterdir()))
+        self.assertEqual([], list((node.state_dir / "work").iterdir()))
 
     def test_callbacks(self) -> None:
         """Callbacks come one after another on one thread, may submit and wait, and one that raises is told of."""

@@ -9,7 +9,7 @@ import unittest
 from collections.abc import Callable
 from contextlib import redirect_stderr
 
-from tests.functional.daemons import Daemons, DeadlineError
+from tests.functional.daemons import Common, Daemons, DeadlineError
 
 #: Starts a child in a session of its own, says its pid, and ends without it.
 LEAVES_A_CHILD = """
@@ -103,6 +103,24 @@ class Promises(unittest.TestCase):
         self.assertIn("more than 1 seconds", result.failures[0][1])
         self.assertEqual([], daemons.marked())
         self.assertFalse(daemons.root.exists())
+
+
+class InCommon(unittest.TestCase):
+    """A node that several tests have in common."""
+
+    def test_it_outlives_tests(self) -> None:
+        """Its processes are not those of the tests meanwhile; what they leave is found in the end."""
+        common = Common()
+        self.addCleanup(common.daemons._end_all)
+        pid = common.daemons.program(LEAVES_A_CHILD).out.strip()
+        for _ in range(2):
+            result, _ = outcome_of(lambda daemons: self.assertEqual(0, daemons.program("").code))
+            self.assertTrue(result.wasSuccessful(), result)
+            self.assertIsNone(common.node.process.poll())
+        with self.assertRaisesRegex(AssertionError, rf"left behind: process {pid}: "):
+            common.end()
+        self.assertEqual([], common.daemons.marked())
+        self.assertFalse(common.daemons.root.exists())
 
 
 class Nodes(unittest.TestCase):

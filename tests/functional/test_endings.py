@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import Completed, Daemons, RunningNode
+from tests.functional.daemons import Completed, Daemons, RunningNode, in_common
 from tests.functional.telling import Gate, TellingProgram
 
 EVERY_PYTHON = True
@@ -243,8 +243,8 @@ class EndingTests(SynchronousTestCase):
     """Each way in which main can end while jobs are left."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
-        self.node: RunningNode = self.daemons.node("--cpus", "2")
+        self.node: RunningNode = in_common().node
+        self.daemons = Daemons(self, common=in_common())
         self.gate = Gate(self, self.daemons.root / "gate")
 
     def start(self, source: str, *arguments: str) -> TellingProgram:

@@ -1,11 +1,12 @@
-"""Every program in examples/ runs as it is, on a private node. One that needs arguments, or a test of its own, says so here."""
+"""Every program in examples/ runs as it is. One that needs arguments, or a test of its own, says so here."""
 
 from __future__ import annotations
 
-import sys
 import unittest
+from collections.abc import Callable
 
-from tests.functional.daemons import SOURCE_ROOT, Daemons
+from dispytw.client.targets import RUN_NODE, RUN_SECRET_FILE
+from tests.functional.daemons import SOURCE_ROOT, Daemons, in_common
 
 #: What a program's output must contain, by its name without ``.py``.
 SAYS: dict[str, list[str]] = {
@@ -24,27 +25,42 @@ SAYS: dict[str, list[str]] = {
 }
 #: Those that are shown elsewhere.
 ELSEWHERE = {"checksums": "tests/functional/test_checksums.py"}
-#: Lines of a program; more would not be an example of one thing.
-LONGEST = 60
+#: A program of so many lines would not be an example of one thing.
+TOO_LONG = 60
 
 PROGRAMS = {path.stem: path for path in sorted((SOURCE_ROOT / "examples").glob("*.py"))}
 
 
 class Examples(unittest.TestCase):
-    """One after another."""
+    """One after another on one node, each in the environment that `dispytw run` gives a program."""
 
-    def test_all_run(self) -> None:
-        """Each ends well, and says what it promises."""
-        for name, said in SAYS.items():
-            with self.subTest(name):
-                daemons = Daemons(self)
-                done = daemons.run([sys.executable, "-m", "dispytw.cli.main", "run", str(PROGRAMS[name])])
-                self.assertEqual(0, done.code, done)
-                for text in said:
-                    self.assertIn(text, done.out)
+    def assert_runs(self, name: str) -> None:
+        """It ends well, and says what it promises."""
+        common = in_common()
+        environment = {RUN_NODE: common.node.address, RUN_SECRET_FILE: str(common.secret_file)}
+        done = Daemons(self, common=common).program(PROGRAMS[name], env=environment)
+        self.assertEqual(0, done.code, done)
+        for text in SAYS[name]:
+            self.assertIn(text, done.out)
+
+
+def _runs(name: str) -> Callable[[Examples], None]:
+    def test(self: Examples) -> None:
+        self.assert_runs(name)
+
+    test.__doc__ = f"examples/{name}.py runs as it is."
+    return test
+
+
+for _name in SAYS:
+    setattr(Examples, f"test_{_name}", _runs(_name))
+
+
+class Programs(unittest.TestCase):
+    """As a reader finds them."""
 
     def test_none_is_forgotten(self) -> None:
         """Each is run here or elsewhere, and is short."""
         self.assertEqual(set(PROGRAMS), {*SAYS, *ELSEWHERE})
-        for name in SAYS:
-            self.assertLessEqual(len(PROGRAMS[name].read_text(encoding="utf-8").splitlines()), LONGEST, name)
+        for name, path in PROGRAMS.items():
+            self.assertLess(len(path.read_text(encoding="utf-8").splitlines()), TOO_LONG, name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import SOURCE_ROOT, Daemons
+from tests.functional.daemons import SOURCE_ROOT, Daemons, in_common
 
 CONTRACT = SOURCE_ROOT / "tests/functional/contract.py"
 
@@ -95,8 +95,8 @@ class ExecutorTests(SynchronousTestCase):
     """One node for all."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
-        self.node = self.daemons.node("--cpus", "2")
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def test_a_part_of_the_contract(self) -> None:
         """CPython's tests of these names pass."""

@@ -32,10 +32,14 @@ def compute(isolation):
 def called(job):
     said.append((job.id, job.status, len(job.result) if job.status == dispy.DispyJob.ProvisionalResult else None, job))
 
+def status(status, node, job):
+    if job is not None:
+        statuses.append((status, node and node.name, len(said)))
+
 if __name__ == "__main__":
     for isolation in ("job", "worker"):
-        said = []
-        with dispy.JobCluster(compute, nodes=sys.argv[1:], callback=called, isolation=isolation) as cluster:
+        said, statuses = [], []
+        with dispy.JobCluster(compute, nodes=sys.argv[1:], callback=called, cluster_status=status, isolation=isolation) as cluster:
             job = cluster.submit(isolation)
             cluster.wait()
         assert job.status == dispy.DispyJob.Finished, job.exception
@@ -47,6 +51,8 @@ if __name__ == "__main__":
         assert "10485761 bytes, more than the 10485760" in job.stderr, job.stderr
         assert [each[1] for each in said] == [7] * 21 + [dispy.DispyJob.Finished]
         assert [each[2] for each in said] == [2] * 20 + [1 << 20, None]
+        told = [(7, "speaker", n) for n in range(1, 22)] + [(dispy.DispyJob.Finished, "speaker", 22)]
+        assert statuses == [(dispy.DispyJob.Created, None, 0), (dispy.DispyJob.Running, "speaker", 0), *told], statuses
         assert all(each[3] == job and hash(each[3]) == hash(job) and each[3] in [job] for each in said)
         with open(f"out/{isolation}.dat") as file:
             assert file.read() == isolation * 1000

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from dispytw.values import Inline, Stored
-from dispytw.wire.chunks import chunks_of
+from dispytw.wire.chunks import chunks_of, write_all
 
 
 class Chunks(TestCase):
@@ -26,3 +27,16 @@ class Chunks(TestCase):
         """Is told when the first piece is wanted."""
         chunks = chunks_of(Stored("/nowhere/file", 5), 2)
         self.assertRaises(OSError, next, chunks)
+
+
+class Writing(TestCase):
+    """To a descriptor."""
+
+    def test_a_system_that_takes_little(self) -> None:
+        """All of it arrives, in order; an error comes out."""
+        written = os.write
+        with tempfile.TemporaryFile() as file, mock.patch("os.write", lambda descriptor, data: written(descriptor, data[:3])):
+            write_all(file.fileno(), b"eleven byte")
+            write_all(file.fileno(), b"")
+            self.assertEqual(b"eleven byte", os.pread(file.fileno(), 100, 0))
+        self.assertRaises(OSError, write_all, -1, b"x")

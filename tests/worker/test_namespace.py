@@ -390,6 +390,33 @@ class WhatComesAlong(TestCase):
         }
         run_program(files)
 
+    def test_methods_of_a_module_that_is_needed_whole(self) -> None:
+        """They are found in it, those of classes inside classes too; the class is the one that its instances have."""
+        files = {
+            "shapes.py": """
+                class Shape:
+                    def same(self):
+                        import shapes
+                        return type(self) is Shape is shapes.Shape
+                    @classmethod
+                    def name(cls):
+                        return cls.__name__
+                    class Corner:
+                        def same(self):
+                            import shapes
+                            return type(self) is shapes.Shape.Corner
+            """,
+            "program.py": """
+                import shapes
+                if __name__ == "__main__":
+                    from tests.client.elsewhere import call_there
+                    for shape in (shapes.Shape(), shapes.Shape.Corner()):
+                        assert call_there(shape.same, (shape,)) == [True], call_there(shape.same, (shape,))
+                    assert call_there(shapes.Shape.name, (), depends=[shapes]) == ["Shape"]
+            """,
+        }
+        run_program(files)
+
     def test_long_chains(self) -> None:
         """However long a chain of functions is, it is followed to its end."""
         chain = "".join(f"def f{number}(n):\n    return f{number + 1}(n)\n" for number in range(500))
