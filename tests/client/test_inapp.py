@@ -264,6 +264,7 @@ class Clusters(SynchronousTestCase):
             (TypeError, {"nodes": 5}),
             (TypeError, {"setup": 5}),
             (ValueError, {"isolation": "thread"}),
+            (ValueError, {"start_method": "thread"}),
             (ValueError, {"nodes": ["local"]}),
         ):
             self.assertRaises(error, self.cluster, **options)

@@ -80,9 +80,10 @@ class CancelCase(unittest.TestCase):
 
     #: Seconds between the steps of a cancel: where the first one should do, so long that the second cannot be taken for it.
     grace = 10.0
+    start_method: str | None = None
 
     def setUp(self) -> None:
-        self.driver = Driver(COMPUTE, grace=self.grace)
+        self.driver = Driver(COMPUTE, grace=self.grace, start_method=self.start_method)
         os.mkfifo(os.path.join(self.driver.work, "said"))
         self.addCleanup(self.driver.stop)
         self.driver.start().hear_a(Ready)
