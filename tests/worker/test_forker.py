@@ -98,9 +98,10 @@ class CancelCase(unittest.TestCase):
         asked = time.monotonic()
         self.driver.cancel(attempt)
         outcome = self.driver.outcome(attempt)
+        took = time.monotonic() - asked
         self.assertEqual(outcome.status, status, outcome)
         self.assertEqual(opened(self.driver.run("quick").result), "quick")
-        return outcome.exception or str(opened(outcome.result)), time.monotonic() - asked
+        return outcome.exception or str(opened(outcome.result)), took
 
 
 class CancelTests(CancelCase):

@@ -208,7 +208,6 @@ class Cancelled(test_forker.CancelCase):
     start_method = "spawn"
 
     test_at_once = test_forker.CancelTests.test_a_sleeping_job_is_cancelled_at_once
-    test_caught = test_forker.CancelTests.test_what_a_job_returns_after_catching_it_is_its_result
     test_before_a_system_call = test_forker.CancelTests.test_a_cancel_just_before_a_system_call
     test_before_the_body = test_forker.CancelTests.test_a_cancel_before_the_body
     test_with_a_subprocess = test_forker.CancelTests.test_a_subprocess_is_gone_with_its_job
@@ -222,7 +221,6 @@ class Speaking(test_speaking.SpeakingCase):
     test_values = test_speaking.RemarkTests.test_heard_one_after_another
     test_files = test_speaking.FileTests.test_what_cannot_be_sent
     test_lines_of_the_log = test_speaking.LogTests.test_lines_go_to_the_daemon
-    test_setup = test_speaking.RemarkTests.test_setup_is_not_heard
 
 
 class Followed(test_following.FollowingCase):
