@@ -36,11 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     :param arguments: numbers: who has started it, jobs that it may run (0 for any), bytes that a job's file may have, descriptors.
     """
     supervisor, most_jobs, max_file_size, papers_file, *passed = map(int, sys.argv[1:] if arguments is None else arguments)
-    papers = read(papers_file)
-    for descriptor in (*passed, *papers.passing):
+    for descriptor in (papers_file, *passed):
         os.set_inheritable(descriptor, False)
-    settle(papers, max_file_size)
-    serve(partial(make, papers), KeptSlot.handed(tuple(passed)), supervisor, most_jobs or None)
+    capture.write_by_line()
+    jobfunctions.log_to(2)
+    speaking.voice.max_file_size = max_file_size
+    serve(partial(make, papers_file), KeptSlot.handed(tuple(passed)), supervisor, most_jobs or None)
 
 
 def read(descriptor: int) -> Papers:
@@ -51,23 +52,24 @@ def read(descriptor: int) -> Papers:
     return papers
 
 
-def settle(papers: Papers, max_file_size: int) -> None:
+def settle(papers: Papers) -> None:
     """Make this process what the supervisor is for those that are copies of it."""
-    setup = papers.setup
+    setup, voice = papers.setup, speaking.voice
     sys.path[:] = papers.path
     os.chdir(setup.cwd)
-    capture.write_by_line()
-    jobfunctions.log_to(2)
-    voice = speaking.voice
-    voice.ear, voice.spool, voice.home, voice.max_file_size = papers.ear, setup.spool, setup.cwd, max_file_size
+    voice.ear, voice.spool, voice.home = papers.ear, setup.spool, setup.cwd
+    for descriptor in papers.passing:
+        os.set_inheritable(descriptor, False)
     if papers.tracker is not None:
         from multiprocessing import resource_tracker
 
         resource_tracker._resource_tracker._fd = papers.tracker  # type: ignore[attr-defined]
 
 
-def make(papers: Papers, slot: KeptSlot) -> KeptWorker:
+def make(papers_file: int, slot: KeptSlot) -> KeptWorker:
     """Lay out the computation, with what setup() has left; what that prints is no job's."""
+    papers = read(papers_file)
+    settle(papers)
     from dispytw.worker import namespace
 
     setup = papers.setup

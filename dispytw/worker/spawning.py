@@ -103,6 +103,7 @@ class Spawner:
             handed = self._handover.handed()
         except HandoverError as error:
             return str(error)
+        del self._handover  # it holds the globals once more
         papers = Papers(self._setup, self._bundle, handed, tuple(sys.path), speaking.voice.ear, _tracker())
         self._papers = tempfile.TemporaryFile(dir=self._setup.out)  # noqa: SIM115  # kept as long as this process lives
         pickle.dump(papers, self._papers, 5)
