@@ -30,6 +30,11 @@ MOST_PARKED = 100
 JOB = "job"
 WORKER = "worker"
 
+#: How the processes that run jobs come to be: as copies of the supervisor, or as fresh ones that are sent what setup() has left.
+FORK = "fork"
+SPAWN = "spawn"
+START_METHODS = (FORK, SPAWN)
+
 #: Bytes of a body up to which it travels inside a record; above, it is streamed and kept in a file.
 INLINE_LIMIT = 48 * 1024
 
@@ -176,6 +181,7 @@ class Computation:
     :param max_jobs_per_worker: jobs after which a kept worker is replaced, or None for no limit.
     :param dest_path: relative path of the directory that its jobs run in, shared with others of that name; empty for one of its own.
     :param keeps: whether its files stay on the node when it is closed.
+    :param start_method: how the processes that run its jobs come to be: ``fork``, ``spawn``, or None for what the node can.
     """
 
     uid: bytes
@@ -190,6 +196,7 @@ class Computation:
     max_jobs_per_worker: int | None = None
     dest_path: str = ""
     keeps: bool = False
+    start_method: str | None = None
 
 
 @attrs.frozen

@@ -92,6 +92,8 @@ class JobCluster(ClusterFiles, LiveOutput, Mapping):
     :param isolation: ``'job'``: each job has a process of its own; ``'worker'``: processes are kept and run job after job, which costs
         little for short jobs, and what one job leaves in memory the next ones find.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced by a fresh one; no limit by default.
+    :param start_method: ``'fork'``: the processes of jobs are copies of one in which setup has run; ``'spawn'``: they are fresh ones, as on
+        Windows, and are sent the globals that setup has left, as far as they can be pickled. By default what the node can, fork first.
     :param recover: False for no recover file; so does ``recover_file=False``.
     :param stream: called with a job, text that it has just written, and whether to its stderr, while it runs; on the thread of callback.
     :raises TypeError: when a parameter has the wrong type, or came by both its names; it is named.
@@ -133,6 +135,7 @@ class JobCluster(ClusterFiles, LiveOutput, Mapping):
         cafile: str | os.PathLike[str] | None = None,
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
+        start_method: str | None = None,
         recover: bool = True,
         stream: Callable[[DispyJob, str, bool], Any] | None = None,
     ) -> None:
@@ -151,6 +154,7 @@ class JobCluster(ClusterFiles, LiveOutput, Mapping):
             token=secrets.token_bytes(16),
             isolation=given.isolation,
             max_jobs_per_worker=given.max_jobs_per_worker,
+            start_method=given.start_method,
             dest_path=given.dest_path,
         )
         self._shipment: Shipment = self._variants.pack()

@@ -134,6 +134,7 @@ def pack_computation(
     setup_timeout: float | None = None,
     isolation: str = JOB,
     max_jobs_per_worker: int | None = None,
+    start_method: str | None = None,
     dest_path: str | None = None,
 ) -> Shipment:
     """Pack a computation with all that it needs.
@@ -145,7 +146,7 @@ def pack_computation(
     :param cleanup: the same for the end; True and False pack nothing.
     :param token: what proves, later, that a process may take the computation over.
     :param name: the computation's name for people, if not its own.
-    :param isolation: ``job`` or ``worker``; see `values.Computation`.
+    :param isolation: ``job`` or ``worker``; see `values.Computation`, as for what follows.
     :param dest_path: directory on the nodes that is shared by name; see `checked_directory`.
     :raises TypeError: when something is of another type; it is named.
     :raises FileNotFoundError: when a program or file is not there.
@@ -174,6 +175,7 @@ def pack_computation(
         token=token,
         isolation=isolation,
         max_jobs_per_worker=max_jobs_per_worker,
+        start_method=start_method,
         dest_path=directory,
         keeps=cleanup is False,
     )

@@ -29,6 +29,7 @@ from dispytw.client.finding import Finder
 from dispytw.client.job import DispyJob
 from dispytw.client.jobpacking import pack_job
 from dispytw.client.nodes import Address, DispyNode, node_entries
+from dispytw.client.parameters import checked_start_method
 from dispytw.client.placing import Placing
 from dispytw.client.session import Introduction, Session
 from dispytw.client.targets import find_targets
@@ -46,7 +47,7 @@ from dispytw.wire.streams import MemorySinks
 log = Logger()
 
 #: What a computation may be made with.
-_DEFAULTS = {"depends": (), "setup": None, "cleanup": True, "isolation": JOB, "max_jobs_per_worker": None}
+_DEFAULTS = {"depends": (), "setup": None, "cleanup": True, "isolation": JOB, "max_jobs_per_worker": None, "start_method": None}
 
 _numbers = itertools.count(1)
 _sessions: dict[Any, Session] = {}
@@ -143,7 +144,7 @@ class TwistedCluster:
     :param computation: a function, or the path of a program.
     :param nodes: as for `JobCluster`, but for ``'local'``: waiting for a private node to start would hold up the reactor.
     :param callback: called with each DispyJob that has ended.
-    :param options: ``depends``, ``setup``, ``cleanup``, ``isolation`` and ``max_jobs_per_worker``, as for `JobCluster`.
+    :param options: ``depends``, ``setup``, ``cleanup``, ``isolation``, ``max_jobs_per_worker`` and ``start_method``, as for `JobCluster`.
     :param say: takes what the user should know, a line at a time; by default it is logged.
     :raises ShippingError: when the computation cannot be sent to nodes.
     """
@@ -173,6 +174,7 @@ class TwistedCluster:
         if callback is not None and not callable(callback):
             raise TypeError(f"TwistedCluster: callback must be a function with one argument, not {callback!r}")
         refuse_beginning("TwistedCluster: callback", callback)
+        checked_start_method(options.get("start_method"), "TwistedCluster")
         self.uid = secrets.token_bytes(16)
         certificate = given_certificate(certfile, keyfile, cafile, self._told(say))
         port = config.port_of("NodePort") if node_port is None else node_port

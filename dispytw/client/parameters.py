@@ -23,7 +23,7 @@ import attrs
 
 from dispytw import config
 from dispytw.client.callables import refuse_beginning
-from dispytw.values import JOB, WORKER
+from dispytw.values import JOB, START_METHODS, WORKER
 
 #: One thing, as dispy 4.6 and as dispy 4.15 calls it.
 TWO_NAMES = (("callback", "job_status"), ("ip_addr", "host"), ("ext_ip_addr", "ext_host"))
@@ -61,6 +61,7 @@ class Parameters:
     cafile: Any
     isolation: str
     max_jobs_per_worker: int | None
+    start_method: str | None
 
 
 def checked(given: Mapping[str, Any], kind: str = "JobCluster", warn: Callable[[str], Any] = lambda text: None) -> Parameters:
@@ -97,6 +98,7 @@ def checked(given: Mapping[str, Any], kind: str = "JobCluster", warn: Callable[[
         cafile=check.path("cafile"),
         isolation=given.get("isolation", JOB),
         max_jobs_per_worker=given.get("max_jobs_per_worker"),
+        start_method=checked_start_method(given.get("start_method"), kind),
     )
     _check_isolation(check, parameters)
     return attrs.evolve(parameters, recover=parameters.recover and parameters.recover_file is not False)
@@ -143,6 +145,16 @@ def _check_isolation(check: _Check, parameters: Parameters) -> None:
         raise ValueError(
             f"{check.kind}: max_jobs_per_worker: goes with isolation='worker' only; with 'job' every job has a process of its own"
         )
+
+
+def checked_start_method(value: Any, kind: str) -> Any:
+    """How the processes of jobs are to be made.
+
+    :raises ValueError: for a way that there is not.
+    """
+    if value is not None and value not in START_METHODS:
+        raise ValueError(f"{kind}: start_method: wanted 'fork', 'spawn' or None, not {value!r}")
+    return value
 
 
 def _is_whole(value: Any) -> bool:

@@ -92,6 +92,7 @@ class Launcher:
             width=self.width,
             isolation=computation.isolation,
             max_jobs_per_worker=computation.max_jobs_per_worker,
+            start_method=computation.start_method,
         )
         life = self._begin(name, papers, setup)
         life.send([Limits(self.max_file_size)])

@@ -26,7 +26,7 @@ import attrs
 import msgpack
 
 from dispytw.errors import WireError
-from dispytw.values import EMPTY, JOB, WORKER, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import EMPTY, JOB, START_METHODS, WORKER, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire import jobframes
 from dispytw.wire.outcomes import outcome_fields, outcome_of
 from dispytw.wire.records import attempt_from as _attempt
@@ -53,6 +53,7 @@ class Setup:
     :param width: how many jobs may run at the same time; others wait here.
     :param isolation: ``job`` or ``worker``; see `values.Computation`.
     :param max_jobs_per_worker: jobs after which a kept worker is replaced, or None.
+    :param start_method: ``fork``, ``spawn``, or None for what the platform has.
     """
 
     bundle: str
@@ -66,6 +67,7 @@ class Setup:
     width: int = 1
     isolation: str = JOB
     max_jobs_per_worker: int | None = None
+    start_method: str | None = None
 
 
 @attrs.frozen
@@ -212,11 +214,11 @@ def _count(field: Any) -> int:
     return int(field)
 
 
-def _setup(
-    bundle: Any, cwd: Any, program: Any, facts: Any, out: Any, grace: Any, lease: Any, spool: Any, width: Any, isolation: Any, most: Any
-) -> Setup:
+def _setup(*fields: Any) -> Setup:
+    bundle, cwd, program, facts, out, grace, lease, spool, width, isolation, most, method = fields
     _expect(isinstance(facts, dict), "facts that are none")
     _expect(isolation in (JOB, WORKER), "an isolation that is none")
+    _expect(method is None or method in START_METHODS, "a start method that is none")
     return Setup(
         bundle=_text(bundle),
         cwd=_text(cwd),
@@ -229,6 +231,7 @@ def _setup(
         width=_count(width),
         isolation=isolation,
         max_jobs_per_worker=_optional(_count, most),
+        start_method=method,
     )
 
 
@@ -253,7 +256,7 @@ def _stored(field: Any) -> Stored:
 _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Setup: lambda f: [
         *(1, f.bundle, f.cwd, f.program, f.facts, f.out, f.grace, f.lease, f.spool),
-        *(f.width, f.isolation, f.max_jobs_per_worker),
+        *(f.width, f.isolation, f.max_jobs_per_worker, f.start_method),
     ],
     Start: lambda f: [2, _attempt_fields(f.attempt), _body_fields(f.args), *([] if f.timeout is None else [f.timeout])],
     Cancel: lambda f: [3, _attempt_fields(f.attempt)],

@@ -9,7 +9,19 @@ from typing import Any, TypeVar
 import attrs
 
 from dispytw.errors import WireError
-from dispytw.values import EMPTY, JOB, WORKER, Attempt, Availability, Body, Computation, File, Inline, Outcome
+from dispytw.values import (
+    EMPTY,
+    JOB,
+    START_METHODS,
+    WORKER,
+    Attempt,
+    Availability,
+    Body,
+    Computation,
+    File,
+    Inline,
+    Outcome,
+)
 from dispytw.wire.outcomes import outcome_fields, outcome_of
 
 T = TypeVar("T")
@@ -198,6 +210,7 @@ def computation_record(computation: Computation) -> list[Any]:
         computation.max_jobs_per_worker,
         computation.dest_path,
         computation.keeps,
+        computation.start_method,
     ]
 
 
@@ -206,8 +219,8 @@ def computation_from(record: Any) -> Computation:
 
     :raises WireError: for a record of another shape.
     """
-    _expect(isinstance(record, list) and len(record) == 12, "a computation of another shape")
-    uid, name, bundle, files, program, python, setup_timeout, token, isolation, most_jobs, dest_path, keeps = record
+    _expect(isinstance(record, list) and len(record) in (12, 13), "a computation of another shape")
+    uid, name, bundle, files, program, python, setup_timeout, token, isolation, most_jobs, dest_path, keeps, method = (*record, None)[:13]
     _expect(isinstance(uid, bytes) and len(uid) == 16 and isinstance(name, str), "a computation without uid or name")
     _expect(isinstance(files, list), "files that are no list")
     _expect(program is None or isinstance(program, str), "a program that is no path")
@@ -216,6 +229,7 @@ def computation_from(record: Any) -> Computation:
     _expect(isolation in (JOB, WORKER), "an isolation that is none")
     _expect(most_jobs is None or (isinstance(most_jobs, int) and most_jobs > 0), "a number of jobs that is none")
     _expect(isinstance(dest_path, str) and _is_directory(dest_path) and isinstance(keeps, bool), "a directory that is none")
+    _expect(method is None or method in START_METHODS, "a start method that is none")
     return Computation(
         uid=uid,
         name=name[:200],
@@ -229,6 +243,7 @@ def computation_from(record: Any) -> Computation:
         max_jobs_per_worker=most_jobs,
         dest_path=dest_path,
         keeps=keeps,
+        start_method=method,
     )
 
 

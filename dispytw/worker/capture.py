@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 import attrs
 
@@ -19,6 +20,12 @@ CAP = 8 * 1024 * 1024
 #: "At least", as what is written between the look and the cut goes uncounted.
 _NOTE = b"\n[at least %d bytes of output beyond this point were dropped]\n"
 _NOTED = re.compile(rb"\n\[at least (\d+) bytes of output beyond this point were dropped\]\n\Z")
+
+
+def write_by_line() -> None:
+    """What a job has printed is not lost when it crashes; in UTF-8, whatever the node's locale, and file names as they are."""
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
 
 
 def _nameless(directory: str) -> int:

@@ -21,13 +21,14 @@ import attrs
 
 from dispytw.values import CANCELLED, EMPTY, TERMINATED, Attempt, Body, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Runs, Start, Started
-from dispytw.worker import descriptors, tree
+from dispytw.worker import tree
 from dispytw.worker.capture import Capture
 from dispytw.worker.ending import CANCELLED_REASON, judge
 from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import AGAIN, NUDGE, stored_path
-from dispytw.worker.serving import Performer, serve
+from dispytw.worker.serving import Servers
+from dispytw.worker.stillborn import Stillborn
 from dispytw.worker.timers import Timers
 
 #: Seconds of work that a worker may have waiting in its queue, and at most how many jobs that is.
@@ -80,8 +81,8 @@ class KeptJobs:
     """All jobs of one supervisor that keeps its workers.
 
     :param tell: takes the frames meant for the daemon.
-    :param make: makes what runs the jobs of a slot, in a new process.
-    :param forks: whether that is a forker.
+    :param servers: starts the servers.
+    :param forks: whether these are forkers.
     :param watch: called with each new worker's socket and what to call when it can be read.
     :param out: directory for captures and long bodies.
     :param spared: direct children that setup() left and jobs may use.
@@ -93,7 +94,7 @@ class KeptJobs:
     watch: Callable[[socket.socket, Callable[[], None]], None]
     unwatch: Callable[[socket.socket], None]
     timers: Timers
-    make: Callable[[KeptSlot], Performer]
+    servers: Servers
     forks: bool
     out: str
     spared: frozenset[int]
@@ -107,6 +108,7 @@ class KeptJobs:
     _free: list[KeptSlot] = attrs.field(factory=list)
     _mean: float = 1.0
     _looking: bool = False
+    _stillborn: Stillborn = attrs.field(factory=Stillborn)
 
     def __len__(self) -> int:
         return len(self._waiting) + sum(worker.load for worker in (*self._workers, *self._dead))
@@ -203,7 +205,7 @@ class KeptJobs:
     @property
     def _ahead(self) -> int:
         """Jobs that a server may have besides the one it runs; next to a fork, fetching one takes no time, and order is kept."""
-        return max(0 if self.forks else 1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
+        return 0 if self.most_jobs == 1 else max(0 if self.forks else 1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
 
     def _take_back(self, worker: Kept) -> bool:
         """Let everything that the worker has not taken wait again, in its old order."""
@@ -218,24 +220,24 @@ class KeptJobs:
 
     def _new_worker(self) -> Kept | None:
         """A worker more; if there can be none, the first job that waits is told so."""
-        supervisor = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
         try:
-            slot = self._free.pop() if self._free else KeptSlot.open(self.out)
-            pid = descriptors.fork(slot.passing)
+            slot = self._free.pop() if self._free else self.servers.open_slot()
+            pid = self.servers.begin(slot)
         except OSError as error:
-            if not self._workers and self._waiting:
-                attempt = next(iter(self._waiting))
-                del self._waiting[attempt]
-                self.tell(Ended(attempt, not_started(error)))
+            if not self._workers:
+                self._end_first(not_started(error))
             return None
-        if pid == 0:
-            serve(self.make, slot, supervisor, self.most_jobs)
         worker = Kept(slot, pid)
         self._workers.append(worker)
         self.watch(slot.ours, partial(self._hear, worker))
         return worker
+
+    def _end_first(self, outcome: Outcome | None) -> None:
+        """There is no process for the first job that waits; it has ended so."""
+        if self._waiting and outcome is not None:
+            attempt = next(iter(self._waiting))
+            del self._waiting[attempt]
+            self.tell(Ended(attempt, outcome))
 
     # What workers say.
     def _hear(self, worker: Kept) -> None:
@@ -253,6 +255,7 @@ class KeptJobs:
     def _started(self, worker: Kept, frame: Started) -> None:
         worker.args = worker.given.pop(frame.attempt)
         worker.running, worker.began = frame.attempt, frame.started
+        self._stillborn.count = 0
         self.tell(frame)
         if frame.attempt in self._doomed:
             self._doomed.discard(frame.attempt)
@@ -333,6 +336,8 @@ class KeptJobs:
         self._take_back(worker)
         self._waiting = {**worker.given, **self._waiting}  # taken, but no body had begun
         worker.given.clear()
+        if not worker.began and worker.wait_status is not None:
+            self._end_first(self._stillborn.ended(worker.slot, worker.wait_status))
 
     def _give_up(self, dead: list[Kept]) -> None:
         for worker in dead:

@@ -7,9 +7,11 @@ back, so a job that waits behind a long one goes elsewhere, and when a worker ha
 from __future__ import annotations
 
 import mmap
+import os
 import socket
 import struct
 import sys
+import tempfile
 
 import attrs
 
@@ -17,7 +19,7 @@ from dispytw.errors import WireError
 from dispytw.values import Attempt
 from dispytw.wire.frames import Decoder, Frame, Start, encode
 from dispytw.worker import descriptors
-from dispytw.worker.capture import Capture
+from dispytw.worker.capture import CAP, Capture
 from dispytw.worker.slots import Slot
 
 #: Keeps messages apart and in order; macOS has no sequenced packets on Unix sockets, but its datagrams there are reliable.
@@ -35,11 +37,13 @@ class KeptSlot(Slot):
     :param orders_in: the supervisor's end of the queue, which never blocks.
     :param orders_out: the worker's end.
     :param named: memory that both share: the attempt that SIGINT and SIGTERM are meant for.
+    :param memory: a descriptor of that, for a worker that is no copy of the supervisor; else -1.
     """
 
     orders_in: socket.socket = attrs.field(kw_only=True)
     orders_out: socket.socket = attrs.field(kw_only=True)
     named: mmap.mmap = attrs.field(factory=lambda: mmap.mmap(-1, _NAME.size))
+    memory: int = -1
 
     @classmethod
     def open(cls, directory: str) -> KeptSlot:
@@ -53,6 +57,33 @@ class KeptSlot(Slot):
         stdout, stderr = Capture.open(directory), Capture.open(directory)
         passing = (theirs.fileno(), stdout.descriptor, stderr.descriptor, orders_out.fileno())
         return cls(ours, theirs, stdout, stderr, passing, orders_in=orders_in, orders_out=orders_out)
+
+    @classmethod
+    def open_to_strangers(cls, directory: str) -> KeptSlot:
+        """A new slot for workers that are executed, which have nothing but descriptors."""
+        slot = cls.open(directory)
+        slot.memory = descriptors.keep(_memory())
+        slot.named = mmap.mmap(slot.memory, _NAME.size)
+        slot.passing = (*slot.passing, slot.memory)
+        return slot
+
+    @classmethod
+    def handed(cls, passed: tuple[int, ...]) -> KeptSlot:
+        """In such a worker: the slot whose `passing` was passed. The supervisor's ends are not there."""
+        theirs, stdout, stderr, orders_out, memory = passed
+        nothing = socket.socket()
+        nothing.close()
+        return cls(
+            nothing,
+            socket.socket(fileno=theirs),
+            Capture(stdout, CAP),
+            Capture(stderr, CAP),
+            passed,
+            orders_in=nothing,
+            orders_out=socket.socket(fileno=orders_out),
+            named=mmap.mmap(memory, _NAME.size),
+            memory=memory,
+        )
 
     # The supervisor's.
     def give(self, start: Start) -> bool:
@@ -96,6 +127,20 @@ class KeptSlot(Slot):
             descriptors.drop(end.fileno())
             end.close()
         self.named.close()
+        if self.memory >= 0:
+            descriptors.drop(self.memory)
+            os.close(self.memory)
+
+
+def _memory() -> int:
+    """Room for a name, without a path: of memory where that can be had, as a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("named")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.write(descriptor, bytes(_NAME.size))
+    return descriptor
 
 
 def _starts(message: bytes) -> list[Start]:

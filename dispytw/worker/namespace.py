@@ -97,6 +97,11 @@ class Namespace:
     _replaced: Replaced | None = None
 
     @property
+    def names(self) -> dict[str, Any]:
+        """The globals."""
+        return vars(self.module)
+
+    @property
     def has_setup(self) -> bool:
         """Whether there is a setup() to call."""
         return self.bundle.setup is not None
@@ -113,6 +118,14 @@ class Namespace:
     def cleanup(self) -> None:
         """Call the user's cleanup()."""
         self._calls["cleanup"]()
+
+    def take_over(self, payload: bytes) -> None:
+        """Have the globals that setup() has left in another process (`dispytw.worker.handover`).
+
+        :raises PayloadError: when they cannot be opened here.
+        """
+        self.names.update(open_value(payload))
+        self.prepare()
 
     def perform(self, args_payload: bytes) -> bytes:
         """Open the arguments, call the computation, pack what it returns.

@@ -168,7 +168,7 @@ def _perform(work: Work, start: Start, place: Place) -> int:
         return 1  # a child that the job forked, coming back from the body: it has no word
     place.word.leave(kind, word)
     if "multiprocessing.util" in sys.modules:
-        _end_multiprocessing()
+        end_multiprocessing()
         flush_output()
     return 0
 
@@ -261,7 +261,7 @@ def flush_output() -> None:
             pass  # closed or replaced by the job, whose business that is
 
 
-def _end_multiprocessing() -> None:
+def end_multiprocessing() -> None:
     """Let Pools and other children end as they do at the end of any program; what does not is killed by the supervisor."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None:

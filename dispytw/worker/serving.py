@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
+
+import attrs
 
 from dispytw.values import Attempt, Body
 from dispytw.wire.frames import Ended, Start, Started, encode
@@ -38,10 +41,48 @@ class Performer(Protocol):
         """Run one job."""
 
 
-def serve(make: Callable[[KeptSlot], Performer], slot: KeptSlot, supervisor: int, most_jobs: int | None = None) -> NoReturn:
-    """Serve a slot for life; called right after the fork, in the child, and never returns.
+class Servers(Protocol):
+    """How the processes that serve slots come to be."""
 
-    :param make: makes what runs the jobs, in the child.
+    def open_slot(self) -> KeptSlot:
+        """A new slot; raises OSError when there can be none."""
+
+    def begin(self, slot: KeptSlot) -> int:
+        """Start a process that serves a slot; returns its id. Raises OSError when there can be none."""
+
+
+@attrs.frozen
+class ForkedServers:
+    """Forks what serves slots.
+
+    :param make: makes what runs the jobs of a slot, in the new process.
+    :param out: directory for captures.
+    :param most_jobs: see `serve`.
+    """
+
+    make: Callable[[KeptSlot], Performer]
+    out: str
+    most_jobs: int | None = None
+
+    def open_slot(self) -> KeptSlot:
+        """See `Servers`."""
+        return KeptSlot.open(self.out)
+
+    def begin(self, slot: KeptSlot) -> int:
+        """See `Servers`."""
+        supervisor = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = descriptors.fork(slot.passing)
+        if pid == 0:
+            serve(self.make, slot, supervisor, self.most_jobs)
+        return pid
+
+
+def serve(make: Callable[[KeptSlot], Performer], slot: KeptSlot, supervisor: int, most_jobs: int | None = None) -> NoReturn:
+    """Serve a slot for life; called in the new process, and never returns.
+
+    :param make: makes what runs the jobs, in this process.
     :param supervisor: process id of the parent, without which this process ends.
     :param most_jobs: after so many it ends, and is replaced.
     """

@@ -42,7 +42,7 @@ from dispytw.wire.frames import (
     Start,
 )
 from dispytw.wire.jobframes import TO_JOBS
-from dispytw.worker import descriptors, forking, jobfunctions, tree
+from dispytw.worker import capture, descriptors, forking, jobfunctions, spawning, tree
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user, listening
 from dispytw.worker.ear import Ear
 from dispytw.worker.forker import Forker
@@ -52,7 +52,8 @@ from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.keptperformer import KeptWorker
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import Work, look_at_modules
-from dispytw.worker.serving import Performer
+from dispytw.worker.serving import ForkedServers, Performer, Servers
+from dispytw.worker.spawning import Spawner
 from dispytw.worker.timeouts import Timeouts
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
@@ -87,6 +88,7 @@ class Supervisor:
     _owed: dict[Attempt, Ended] = attrs.field(factory=dict)
     _setup: Setup | None = None
     _namespace: Any = None
+    _spawner: Spawner | None = None
     _jobs: KeptJobs | None = None
     _timeouts: Timeouts | None = None
     _closing: Close | None = None
@@ -221,36 +223,47 @@ class Supervisor:
         self._tell(Ready())
 
     def _made_jobs(self, setup: Setup) -> KeptJobs:
-        forks = setup.isolation != WORKER
-        make: Callable[[KeptSlot], Performer]
-        if forks:
-            make = partial(Forker, Work.of(setup, self._namespace))
+        servers: Servers
+        if self._spawner is not None:
+            forks, most_jobs, servers = False, self._spawner.most_jobs, self._spawner
         else:
-            make = partial(KeptWorker, self._namespace, cwd=setup.cwd, out=setup.out)
+            forks, most_jobs = setup.isolation != WORKER, setup.max_jobs_per_worker
+            servers = ForkedServers(self._maker(setup), setup.out, most_jobs)
         return KeptJobs(
             tell=self._tell,
             watch=self._watch,
             unwatch=self._unwatch,
             timers=self.timers,
-            make=make,
+            servers=servers,
             forks=forks,
             out=setup.out,
             spared=frozenset(tree.children()),
             grace=setup.grace,
             width=setup.width,
-            most_jobs=setup.max_jobs_per_worker,
+            most_jobs=most_jobs,
         )
+
+    def _maker(self, setup: Setup) -> Callable[[KeptSlot], Performer]:
+        if setup.isolation != WORKER:
+            return partial(Forker, Work.of(setup, self._namespace))
+        return partial(KeptWorker, self._namespace, cwd=setup.cwd, out=setup.out)
 
     def _tried(self, setup: Setup) -> str | None:
         """Why the computation cannot be run here, or None."""
         try:
             _enter(setup)
+            spawns = spawning.spawns(setup)
+            if spawns:
+                spawning.prepare()
             from dispytw.worker import namespace
 
-            with open(setup.bundle, "rb") as bundle:
-                self._namespace = namespace.load(bundle.read(), facts={**setup.facts, "dispy_job_path": setup.cwd})
+            with open(setup.bundle, "rb") as file:
+                bundle = file.read()
+            self._namespace = namespace.load(bundle, facts={**setup.facts, "dispy_job_path": setup.cwd})
             self._hearing.set_up(setup, self._namespace.pack)
-            return self._called_setup() if self._namespace.has_setup else None
+            self._spawner = Spawner(setup, bundle, self._namespace.names) if spawns else None
+            failure = self._called_setup() if self._namespace.has_setup else None
+            return self._spawner.take_over() if self._spawner is not None and failure is None else failure
         except BaseException as error:
             return text_of(error)
 
@@ -362,19 +375,13 @@ def _hearing_of_children() -> socket.socket:
     return ours
 
 
-def _buffer_output_by_line() -> None:
-    """What a job has printed is not lost when it crashes; in UTF-8, whatever the node's locale, and file names as they are."""
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", line_buffering=True)  # type: ignore[union-attr]
-    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program that the daemon executes.
 
     Its arguments are the path of the Unix socket, and an inherited descriptor to which a byte is written when that listens.
     """
     path, notice = sys.argv[1:] if arguments is None else arguments
-    _buffer_output_by_line()
+    capture.write_by_line()
     if os.getsid(0) != os.getpid():
         os.setsid()
     tree.adopt_orphans()

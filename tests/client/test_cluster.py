@@ -44,8 +44,8 @@ MANUAL = [
 #: What dispy 4.15 calls otherwise, or has besides, and what dispytw adds, with the defaults.
 OURS = {
     **dict.fromkeys(("job_status", "host", "ext_host", "dispy_port")),
-    "ipv4_udp_multicast": False, "poll_interval": None, "cafile": None, "isolation": "job", "max_jobs_per_worker": None, "recover": True,
-    "stream": None,
+    "ipv4_udp_multicast": False, "poll_interval": None, "cafile": None, "isolation": "job", "max_jobs_per_worker": None,
+    "start_method": None, "recover": True, "stream": None,
 }
 
 
@@ -154,6 +154,7 @@ class Parameters(ClusterTestCase):
             ({"isolation": None}, "isolation: wanted"),
             ({"isolation": "worker", "max_jobs_per_worker": 0}, "max_jobs_per_worker: wanted 1 or more, not 0"),
             ({"max_jobs_per_worker": 5}, "max_jobs_per_worker: goes with isolation='worker' only"),
+            ({"start_method": "forkserver"}, "start_method: wanted 'fork', 'spawn' or None, not 'forkserver'"),
         ):
             with self.assertRaisesRegex(ValueError, text):
                 self.cluster(**options)
@@ -161,9 +162,10 @@ class Parameters(ClusterTestCase):
             self.cluster(isolation="worker", max_jobs_per_worker=True)
         with self.assertRaisesRegex(ValueError, "isolation: 'worker' keeps a Python process"):
             self.cluster("/bin/true", isolation="worker")
-        self.cluster(isolation="worker", max_jobs_per_worker=7)
+        self.cluster(isolation="worker", max_jobs_per_worker=7, start_method="spawn")
         computation = self.session.opened[-1][0][0]
         self.assertEqual(("worker", 7), (computation.isolation, computation.max_jobs_per_worker))
+        self.assertEqual("spawn", computation.start_method)
 
 
 class Opening(ClusterTestCase):

@@ -270,6 +270,7 @@ class Clusters(SynchronousTestCase):
             (TypeError, {"callback": 5}),
             (TypeError, {"callback": begins}),
             (ValueError, {"isolation": "thread"}),
+            (ValueError, {"start_method": "thread"}),
             (ValueError, {"nodes": ["local"]}),
         ):
             self.assertRaises(error, self.cluster, **options)

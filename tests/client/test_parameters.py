@@ -30,7 +30,7 @@ class Defaults(ParametersTestCase):
     def test_defaults(self) -> None:
         """The manual's."""
         nothing = dict.fromkeys(("callback", "stream", "cluster_status", "recover_file", "dest_path", "setup", "pulse_interval", "ping_interval"))
-        files = dict.fromkeys(("keyfile", "certfile", "cafile", "max_jobs_per_worker"))
+        files = dict.fromkeys(("keyfile", "certfile", "cafile", "max_jobs_per_worker", "start_method"))
         others = {"node_port": 51348, "loglevel": 30, "cleanup": True, "reentrant": False, "secret": "", "isolation": "job", "recover": True}
         self.assertEqual(Parameters(depends=(), ip_addr=(), **nothing, **files, **others), checked({}))  # type: ignore[arg-type]
         self.assertEqual(checked({}), checked(dict.fromkeys(("callback", "job_status", "ip_addr", "host", "port", "depends", "poll_interval"))))
@@ -143,6 +143,13 @@ class Mistakes(ParametersTestCase):
         ):
             with self.assertRaisesRegex(ValueError, text):
                 checked(given)
+
+    def test_start_method(self) -> None:
+        """A way to make processes that there is not."""
+        for value in ("forkserver", "", 1, ["fork"]):
+            with self.assertRaisesRegex(ValueError, "^JobCluster: start_method: wanted 'fork', 'spawn' or None, not "):
+                checked({"start_method": value})
+        self.assertEqual(["fork", "spawn"], [checked({"start_method": value}).start_method for value in ("fork", "spawn")])
 
     def test_what_is_taken(self) -> None:
         """Paths as objects, partials, any callable; a generator as a list, read once."""

@@ -37,7 +37,7 @@ any_frame: st.SearchStrategy[Frame] = st.one_of(
     st.builds(
         frames.Setup,
         *(texts, texts, st.none() | texts, st.dictionaries(texts, texts, max_size=5), texts, times, times, texts),
-        *(counts, st.sampled_from(["job", "worker"]), st.none() | counts),
+        *(counts, st.sampled_from(["job", "worker"]), st.none() | counts, st.sampled_from([None, "fork", "spawn"])),
     ),
     st.builds(frames.Recall, counts),
     st.builds(frames.GivenBack, st.lists(attempts, max_size=5).map(tuple)),

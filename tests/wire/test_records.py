@@ -88,12 +88,13 @@ computations = st.builds(
     max_jobs_per_worker=st.none() | st.integers(1, 10**6),
     dest_path=st.sampled_from(["", "a", "a/b"]),
     keeps=st.booleans(),
+    start_method=st.sampled_from([None, "fork", "spawn"]),
 )
 
 #: Records that are whole, and the parts of which are spoilt one after another.
 OUTCOME = [FINISHED, b"r", b"o", [STREAM, 5], "text", 1.0, 2, "reason", b"p."]
 FILE = ["a/b", DIGEST, 3, 0o644]
-COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5, b"t" * 16, "worker", 7, "a/b", True]
+COMPUTATION = [UID, "compute", FILE, [FILE], "program", [3, 11], 1.5, b"t" * 16, "worker", 7, "a/b", True, "spawn"]
 
 
 class Shelf:
@@ -283,6 +284,11 @@ class Malformed(unittest.TestCase):
         self.assertEqual(b"", outcome_from(OUTCOME[:-1], five_bytes).error)
         self.assertEqual(b"p.", outcome_from(OUTCOME, five_bytes).error)
 
+    def test_a_computation_from_before(self) -> None:
+        """Clients and journals that know of no start method are understood."""
+        self.assertIsNone(computation_from(COMPUTATION[:-1]).start_method)
+        self.assertEqual("spawn", computation_from(COMPUTATION).start_method)
+
     def test_computations(self) -> None:
         """Each field has its type, those of files too."""
         spoilt: dict[int, tuple[Any, ...]] = {
@@ -299,8 +305,9 @@ class Malformed(unittest.TestCase):
             9: (0, -1, 1.5, "7"),
             10: (None, b"a", 7, "/a", "../a", "a/../b", "a//b", ".", "a\0b"),
             11: (None, 1, "True"),
+            12: ("forkserver", 1, b"fork", [], {}),
         }  # fmt: skip
-        self.each_spoilt(computation_from, COMPUTATION, spoilt)
+        self.each_spoilt(computation_from, COMPUTATION, spoilt, may_lack=1)
 
     def each_spoilt(
         self, read: Callable[[Any], Any], whole: list[Any], spoilt: dict[int, tuple[Any, ...]], may_lack: int = 0

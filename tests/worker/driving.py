@@ -79,6 +79,7 @@ class Driver:
         isolation: str = JOB,
         max_jobs_per_worker: int | None = None,
         lease: float = 0.0,
+        start_method: str | None = None,
     ) -> None:
         self.directory = tempfile.mkdtemp(prefix="supervisor-")
         self.work, self.out = self.path("work"), self.path("out")
@@ -92,7 +93,7 @@ class Driver:
         facts = {"dispy_node_name": "here"}
         self._setup = Setup(
             *(self.path("bundle"), self.work, program, facts, self.out, grace, lease, self.spool),
-            *(width, isolation, max_jobs_per_worker),
+            *(width, isolation, max_jobs_per_worker, start_method),
         )
         self._command = command
         self.process: subprocess.Popen[bytes] | None = None

@@ -14,6 +14,7 @@ if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from dispytw.errors import PayloadError
+from dispytw.wire.payload import open_value
 
 
 class Namespace:
@@ -32,6 +33,9 @@ class Namespace:
 
     def cleanup(self) -> None:
         self.names["cleanup"]()
+
+    def take_over(self, payload: bytes) -> None:
+        self.names.update(open_value(payload))
 
     def restore(self) -> None:
         """Nothing here is there for one job only."""
@@ -64,10 +68,16 @@ def load(bundle: bytes, *, facts: dict[str, object]) -> Namespace:
 if __name__ == "__main__":
     sys.modules["twisted"] = None  # type: ignore[assignment]  # any import of it raises
     import dispytw.worker
+    from dispytw.worker import spawning
     from tests.worker import standin
 
     sys.modules["dispytw.worker.namespace"] = standin
     dispytw.worker.namespace = standin  # type: ignore[attr-defined]
+    if sys.argv[1] == "spawned":
+        from dispytw.worker import spawned
+
+        spawned.main(sys.argv[2:])
+    spawning.COMMAND = (*COMMAND, "spawned")
     from dispytw.worker.supervisor import main
 
     os._exit(main())

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 
 from dispytw.values import EMPTY, INLINE_LIMIT, Inline, Stored
 from dispytw.worker.capture import Capture
+
+
+class ByLine(unittest.TestCase):
+    """What Python writes."""
+
+    def test_at_each_end_of_a_line(self) -> None:
+        """It is there, in UTF-8, though the process dies; names of files are written as they are."""
+        code = "import os; from dispytw.worker.capture import write_by_line as by; by(); print('é\\udcff'); print('x', end=''); os._exit(0)"
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": ""}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
+        self.assertEqual("é".encode() + b"\xff\n", done.stdout)
 
 
 class CaptureTests(unittest.TestCase):

@@ -64,9 +64,10 @@ class FollowingCase(SupervisorTestCase):
     """One supervisor, of which jobs wait at a gate."""
 
     isolation = "job"
+    start_method: str | None = None
 
     def setUp(self) -> None:
-        self.driver: Driver = self.supervisor(SOURCE, isolation=self.isolation, width=1)
+        self.driver: Driver = self.supervisor(SOURCE, isolation=self.isolation, width=1, start_method=self.start_method)
         self.driver.hear_a(Ready)
         self.gate = self.driver.path("gate")
         os.mkfifo(self.gate)

@@ -80,9 +80,10 @@ class CancelCase(unittest.TestCase):
 
     #: Seconds between the steps of a cancel: where the first one should do, so long that the second cannot be taken for it.
     grace = 10.0
+    start_method: str | None = None
 
     def setUp(self) -> None:
-        self.driver = Driver(COMPUTE, grace=self.grace)
+        self.driver = Driver(COMPUTE, grace=self.grace, start_method=self.start_method)
         os.mkfifo(os.path.join(self.driver.work, "said"))
         self.addCleanup(self.driver.stop)
         self.driver.start().hear_a(Ready)
@@ -97,9 +98,10 @@ class CancelCase(unittest.TestCase):
         asked = time.monotonic()
         self.driver.cancel(attempt)
         outcome = self.driver.outcome(attempt)
+        took = time.monotonic() - asked
         self.assertEqual(outcome.status, status, outcome)
         self.assertEqual(opened(self.driver.run("quick").result), "quick")
-        return outcome.exception or str(opened(outcome.result)), time.monotonic() - asked
+        return outcome.exception or str(opened(outcome.result)), took
 
 
 class CancelTests(CancelCase):

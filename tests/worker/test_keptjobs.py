@@ -62,7 +62,7 @@ class KeptJobsTests(unittest.TestCase):
             watch=self.watched.__setitem__,
             unwatch=self.watched.__delitem__,
             timers=self.timers,
-            make=None,  # type: ignore[arg-type]
+            servers=None,  # type: ignore[arg-type]
             forks=False,
             out=self.directory,
             spared=frozenset(),
@@ -167,6 +167,30 @@ class KeptJobsTests(unittest.TestCase):
         self.dies(dying)
         self.assertEqual({}, self.ended())
         self.assertEqual(A, self.begins(self.worker(0)))
+
+    def test_deaths_before_any_beginning(self) -> None:
+        """One is an accident; after a few in a row the first job that waits is told so, with what was written, and the others go on."""
+        self.jobs.width = 1
+        self.start(A, B)
+        for _ in range(3):
+            self.assertEqual({}, self.ended())
+            os.write(self.worker(0).slot.stderr.descriptor, b"no memory")
+            self.dies(self.worker(0))
+        self.assertEqual({A}, set(self.ended()))
+        self.assertIn("no memory", self.ended()[A].exception or "")
+        self.assertEqual(B, self.begins(self.worker(0)))
+        self.assertEqual(b"", self.worker(0).slot.stderr.tail(10))
+        self.dies(self.worker(0))
+        self.start(C)
+        self.dies(self.worker(0))
+        self.assertEqual({A, B}, set(self.ended()), "what has begun in between was a beginning")
+
+    def test_one_job_each(self) -> None:
+        """Who runs one job only is given no other behind it."""
+        self.jobs.most_jobs = 1
+        self.jobs._mean = 0.0001
+        self.start(A, B, C, D)
+        self.assertEqual([1, 1], [worker.load for worker in self.jobs._workers])
 
     def test_cancelled_while_it_waits(self) -> None:
         """A job that no worker has taken is Cancelled at once, and never begun."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import unittest
+from unittest import mock
 
 from dispytw.values import Attempt, Inline
 from dispytw.wire.frames import Ready, Start, encode
@@ -17,6 +18,37 @@ A, B = Attempt(b"A" * 16, 1), Attempt(b"A" * 16, 2)
 def start(number: int, body: bytes = b"") -> Start:
     """A job."""
     return Start(Attempt(b"%016d" % number, 1), Inline(body))
+
+
+class ForStrangers(unittest.TestCase):
+    """A slot whose worker is executed, and has nothing but descriptors."""
+
+    def test_what_is_passed(self) -> None:
+        """Is enough to take jobs, to speak, to write, and to know which attempt is named."""
+        with tempfile.TemporaryDirectory() as directory:
+            slot = KeptSlot.open_to_strangers(directory)
+            self.addCleanup(slot.close)
+            slot.give(start(1))
+            slot.name(A)
+            theirs = KeptSlot.handed(tuple(map(os.dup, slot.passing)))
+            self.addCleanup(theirs.close)
+            self.assertEqual(start(1), theirs.take(wait=False))
+            self.assertEqual((True, False), (theirs.is_named(A), theirs.is_named(B)))
+            slot.name(B)
+            self.assertTrue(theirs.is_named(B))
+            theirs.theirs.sendall(encode(Ready()))
+            self.assertEqual([Ready()], slot.hear())
+            os.write(theirs.stderr.descriptor, b"words")
+            self.assertEqual(b"words", slot.stderr.tail(10))
+
+    def test_without_memory_files(self) -> None:
+        """Where the system has none, it is another file without a name."""
+        with tempfile.TemporaryDirectory() as directory, mock.patch.object(os, "memfd_create", None):
+            del os.memfd_create
+            slot = KeptSlot.open_to_strangers(directory)
+            slot.name(A)
+            self.assertTrue(slot.is_named(A))
+            slot.close()
 
 
 class KeptSlotTests(unittest.TestCase):

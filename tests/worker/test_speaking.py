@@ -54,9 +54,10 @@ class SpeakingCase(SupervisorTestCase):
     """One supervisor that is ready, with a process for each job, or kept ones."""
 
     isolation = "job"
+    start_method: str | None = None
 
     def setUp(self) -> None:
-        self.driver: Driver = self.supervisor(SOURCE, isolation=self.isolation)
+        self.driver: Driver = self.supervisor(SOURCE, isolation=self.isolation, start_method=self.start_method)
         self.driver.hear_a(Ready)
 
     def bodies(self) -> list[str]:
