@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from tests.functional.daemons import Daemons
+from tests.functional.daemons import Daemons, in_common
 from tests.functional.telling import Gate, TellingProgram
 
 EVERY_PYTHON = False
@@ -63,8 +63,8 @@ class DispysFaults(unittest.TestCase):
     """A node, and programs with ordinary jobs."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
-        self.node = self.daemons.node("--cpus", "2")
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def test_nobody_calls_the_client(self) -> None:
         """11. Outcomes come over the one link that the client has opened; it listens nowhere, so there is nothing to fetch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import Daemons
+from tests.functional.daemons import Daemons, in_common
 
 EVERY_PYTHON = True
 
@@ -156,18 +156,17 @@ class ErrorsTests(SynchronousTestCase):
     """job.error, job.future, await job."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def test_exceptions_come_home(self) -> None:
         """In both isolations: the program's own classes are caught as such, each death has its class, cancelled jobs theirs."""
-        node = self.daemons.node("--cpus", "1")
         self.daemons.file("beside.py", BESIDE)
         for isolation in ("job", "worker"):
-            done = self.daemons.program(ERRORS, node.address, isolation)
+            done = self.daemons.program(ERRORS, self.node.address, isolation)
             self.assertEqual((0, "all home\n"), (done.code, done.out), done)
 
     def test_whoever_waits(self) -> None:
         """asyncio, as_completed and wait, without a thread more."""
-        node = self.daemons.node("--cpus", "2")
-        done = self.daemons.program(WAITING, node.address)
+        done = self.daemons.program(WAITING, self.node.address)
         self.assertEqual((0, "all awaited\n"), (done.code, done.out), done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import Daemons
+from tests.functional.daemons import Daemons, in_common
 
 EVERY_PYTHON = True
 
@@ -156,12 +156,12 @@ class WalkTests(SynchronousTestCase):
     """One job, there and back, and the words around it."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def test_jobs_there_and_back(self) -> None:
         """Results, output, times, ids, callbacks and the table are what the manual says."""
-        node = self.daemons.node("--cpus", "4")
-        done = self.daemons.program(WALK, node.address)
+        done = self.daemons.program(WALK, self.node.address)
         self.assertEqual(0, done.code, done)
         self.assertIn("cluster compute is closed", done.out)
         self.assertIn("Total job time", done.out)
@@ -176,13 +176,11 @@ class WalkTests(SynchronousTestCase):
 
     def test_classes_keep_their_identity(self) -> None:
         """Instances, enum members and exceptions of the program and of a module beside it keep their class at both ends."""
-        node = self.daemons.node("--cpus", "2")
         self.daemons.file("beside.py", BESIDE)
-        done = self.daemons.program(CLASSES, node.address)
+        done = self.daemons.program(CLASSES, self.node.address)
         self.assertEqual((0, "all kept\n"), (done.code, done.out), done)
 
     def test_jobs_that_end_badly(self) -> None:
         """Each way to end has its status and text; the slot is free again; cancel and close(terminate=True) end the rest."""
-        node = self.daemons.node("--cpus", "1")
-        done = self.daemons.program(ENDS, str(node.port))
+        done = self.daemons.program(ENDS, str(self.node.port))
         self.assertEqual((0, "all ended\n"), (done.code, done.out), done)

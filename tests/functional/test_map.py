@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.daemons import Daemons
+from tests.functional.daemons import Daemons, in_common
 
 MAPS = """
 import concurrent.futures, itertools, os, sys, time
@@ -70,17 +70,16 @@ class MapTests(SynchronousTestCase):
     """One walk in each isolation."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def test_maps(self) -> None:
         """Results and errors in order, in chunks; unordered; endless; with a timeout."""
-        node = self.daemons.node("--cpus", "2")
         for isolation in ("job", "worker"):
-            done = self.daemons.program(MAPS, node.address, isolation)
+            done = self.daemons.program(MAPS, self.node.address, isolation)
             self.assertEqual((0, "all mapped\n"), (done.code, done.out), done)
 
     def test_programs(self) -> None:
         """Each argument is a run of the program."""
-        node = self.daemons.node("--cpus", "2")
-        done = self.daemons.program(PROGRAM, node.address)
+        done = self.daemons.program(PROGRAM, self.node.address)
         self.assertEqual((0, "[0, 1, 0]\n"), (done.code, done.out), done)

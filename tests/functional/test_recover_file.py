@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unittest
 
-from tests.functional.daemons import Daemons
+from tests.functional.daemons import Daemons, in_common
 from tests.functional.telling import Gate, TellingProgram
 
 EVERY_PYTHON = False
@@ -83,8 +83,8 @@ class RecoverFile(unittest.TestCase):
     """Real programs with one node."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self)
-        self.node = self.daemons.node("--cpus", "2")
+        self.node = in_common().node
+        self.daemons = Daemons(self, common=in_common())
 
     def files(self) -> list[str]:
         """Recover files in the programs' directory."""
