@@ -4,11 +4,11 @@ Read it in the order of a job's life. `supervisor` is the program that the daemo
 a selector. Who speaks to it is `daemonlink`; what is said are the frames of `dispytw.wire.frames`. It opens the computation's code with
 `namespace` (which puts the names of `jobfunctions` beside it) and runs setup().
 
-`keptjobs` gives each attempt to the process that serves one of its slots (`keptslots`, with two outputs, `capture`): `serving` is what all
-of these do, `forker` the kind that forks a worker for each job, `keptperformer` the kind that runs jobs itself. `forking` is the fork, and
-`descriptors` sees to it that a child keeps nothing of the supervisor's; `stillborn` counts those that never get so far. Where servers are
-fresh processes, `spawning` starts them, `handover` packs for them what setup() has left, and `spawned` is their program. In a forked
-worker, `performer` is everything that it does, up to its last word (`words`), with `masks` for the signals that it lets through, and
+`keptjobs` gives each attempt to the process (`server`) that serves one of its slots (`keptslots`, with two outputs, `capture`): `serving`
+is what all of these do, `forker` the kind that forks a worker for each job, `keptperformer` the kind that runs jobs itself. `forking` is
+the fork, and `descriptors` sees to it that a child keeps nothing of the supervisor's; `stillborn` counts those that never get so far. Where
+servers are fresh processes, `spawning` starts them, `handover` packs for them what setup() has left, and `spawned` is their program. In a
+forked worker, `performer` is everything that it does, up to its last word (`words`), with `masks` for the signals that it lets through, and
 `tracebacks` for what went wrong.
 
 A job that speaks while it runs does so by `speaking`; the supervisor's side of it is `hearing`, with an `ear` for what is said, and

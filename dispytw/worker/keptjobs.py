@@ -19,7 +19,7 @@ from functools import partial
 
 import attrs
 
-from dispytw.values import CANCELLED, EMPTY, TERMINATED, Attempt, Body, Outcome, Stored
+from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Runs, Start, Started
 from dispytw.worker import tree
 from dispytw.worker.capture import Capture
@@ -27,6 +27,7 @@ from dispytw.worker.ending import CANCELLED_REASON, judge
 from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import AGAIN, NUDGE, stored_path
+from dispytw.worker.server import Server
 from dispytw.worker.serving import Servers
 from dispytw.worker.stillborn import Stillborn
 from dispytw.worker.timers import Timers
@@ -40,40 +41,6 @@ LOOK = 0.1
 _INSIST = 0.02
 #: Why a job that waited when it was cancelled has ended.
 UNSTARTED = "cancelled before it started"
-
-
-@attrs.define(eq=False)
-class Kept:
-    """A kept worker, as its supervisor sees it."""
-
-    slot: KeptSlot
-    pid: int
-    given: dict[Attempt, Body] = attrs.field(factory=dict)
-    running: Attempt | None = None
-    args: Body = EMPTY
-    began: float = 0.0
-    cancelled: Attempt | None = None
-    stopping: Attempt | None = None
-    wait_status: int | None = None
-    taken: dict[str, Body] = attrs.field(factory=dict)
-
-    def take(self, output: str, path: str) -> Body:
-        """What its last job has written to one of its outputs, once; the file at ``path`` if it is long.
-
-        :raises OSError: when there is no room for that.
-        """
-        if output not in self.taken:
-            self.taken[output] = getattr(self.slot, output).take(path)
-        return self.taken[output]
-
-    @property
-    def load(self) -> int:
-        """Jobs that it has."""
-        return len(self.given) + (self.running is not None)
-
-
-def _stored(args: Body) -> Stored | None:
-    return args if isinstance(args, Stored) else None
 
 
 @attrs.define(eq=False)
@@ -103,8 +70,8 @@ class KeptJobs:
     most_jobs: int | None = None
     _waiting: dict[Attempt, Body] = attrs.field(factory=dict)
     _doomed: set[Attempt] = attrs.field(factory=set)
-    _workers: list[Kept] = attrs.field(factory=list)
-    _dead: list[Kept] = attrs.field(factory=list)
+    _workers: list[Server] = attrs.field(factory=list)
+    _dead: list[Server] = attrs.field(factory=list)
     _free: list[KeptSlot] = attrs.field(factory=list)
     _mean: float = 1.0
     _looking: bool = False
@@ -177,7 +144,7 @@ class KeptJobs:
             return None
         return holder.slot.stderr if is_stderr else holder.slot.stdout
 
-    def _holder(self, attempt: Attempt) -> Kept | None:
+    def _holder(self, attempt: Attempt) -> Server | None:
         return next((each for each in self._workers if each.running == attempt or attempt in each.given), None)
 
     # Who gets which job.
@@ -196,7 +163,7 @@ class KeptJobs:
                 if worker.given and worker.running is not None and self._take_back(worker):
                     return self._share()
 
-    def _next_worker(self) -> Kept | None:
+    def _next_worker(self) -> Server | None:
         idlest = min(self._workers, key=lambda worker: worker.load, default=None)
         if (idlest is None or idlest.load) and len(self._workers) + len(self._dead) < self.width:
             return self._new_worker() or idlest
@@ -207,7 +174,7 @@ class KeptJobs:
         """Jobs that a server may have besides the one it runs; next to a fork, fetching one takes no time, and order is kept."""
         return 0 if self.most_jobs == 1 else max(0 if self.forks else 1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
 
-    def _take_back(self, worker: Kept) -> bool:
+    def _take_back(self, worker: Server) -> bool:
         """Let everything that the worker has not taken wait again, in its old order."""
         back = [start.attempt for start in worker.slot.take_back()]
         returned = {attempt: worker.given.pop(attempt) for attempt in back if attempt in worker.given}
@@ -218,16 +185,19 @@ class KeptJobs:
         for worker in reversed(self._workers):
             self._take_back(worker)
 
-    def _new_worker(self) -> Kept | None:
+    def _new_worker(self) -> Server | None:
         """A worker more; if there can be none, the first job that waits is told so."""
+        slot = None
         try:
             slot = self._free.pop() if self._free else self.servers.open_slot()
             pid = self.servers.begin(slot)
         except OSError as error:
+            if slot is not None:
+                self._free.append(slot)
             if not self._workers:
                 self._end_first(not_started(error))
             return None
-        worker = Kept(slot, pid)
+        worker = Server(slot, pid)
         self._workers.append(worker)
         self.watch(slot.ours, partial(self._hear, worker))
         return worker
@@ -240,7 +210,7 @@ class KeptJobs:
             self.tell(Ended(attempt, outcome))
 
     # What workers say.
-    def _hear(self, worker: Kept) -> None:
+    def _hear(self, worker: Server) -> None:
         for frame in worker.slot.hear():
             if isinstance(frame, Started) and worker.running is None and frame.attempt in worker.given:
                 self._started(worker, frame)
@@ -252,7 +222,7 @@ class KeptJobs:
             tree.kill(worker.pid)  # a job has written to our socket: nothing on it can be trusted
         self._share()
 
-    def _started(self, worker: Kept, frame: Started) -> None:
+    def _started(self, worker: Server, frame: Started) -> None:
         worker.args = worker.given.pop(frame.attempt)
         worker.running, worker.began = frame.attempt, frame.started
         self._stillborn.count = 0
@@ -261,7 +231,7 @@ class KeptJobs:
             self._doomed.discard(frame.attempt)
             self._interrupt(worker, frame.attempt)
 
-    def _ended(self, worker: Kept, frame: Ended) -> None:
+    def _ended(self, worker: Server, frame: Ended) -> None:
         outcome = frame.outcome
         if worker.cancelled == frame.attempt and outcome.status == TERMINATED:
             outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON, error=b"")
@@ -273,7 +243,7 @@ class KeptJobs:
         self.tell(Ended(frame.attempt, outcome))
 
     # Cancelling what runs.
-    def _interrupt(self, worker: Kept, attempt: Attempt) -> None:
+    def _interrupt(self, worker: Server, attempt: Attempt) -> None:
         if worker.cancelled == attempt:
             return
         worker.cancelled = attempt
@@ -283,24 +253,24 @@ class KeptJobs:
         last = partial(self._signal, worker, attempt, FORCE) if self.forks else partial(self._force, worker, attempt)
         self.timers.after(2 * self.grace, last)
 
-    def _signal(self, worker: Kept, attempt: Attempt, signum: int) -> None:
+    def _signal(self, worker: Server, attempt: Attempt, signum: int) -> None:
         """A signal by name: the worker ignores it if it has another job by then."""
         if worker.running == attempt and worker.wait_status is None:
             worker.slot.name(attempt)
             os.kill(worker.pid, signum)
 
-    def _insist(self, worker: Kept, attempt: Attempt, wait: float) -> None:
+    def _insist(self, worker: Server, attempt: Attempt, wait: float) -> None:
         self._signal(worker, attempt, NUDGE)
         if wait < self.grace:
             self.timers.after(wait, partial(self._insist, worker, attempt, 2 * wait))
 
-    def _force(self, worker: Kept, attempt: Attempt) -> None:
+    def _force(self, worker: Server, attempt: Attempt) -> None:
         """Nothing can be named to SIGKILL: the worker is stopped first, then heard, and killed only if the attempt still runs."""
         if worker.running == attempt and worker.wait_status is None:
             worker.stopping = attempt
             os.kill(worker.pid, signal.SIGSTOP)
 
-    def _stopped(self, worker: Kept) -> None:
+    def _stopped(self, worker: Server) -> None:
         attempt, worker.stopping = worker.stopping, None
         self._hear(worker)
         if worker.running == attempt:
@@ -328,7 +298,7 @@ class KeptJobs:
         """Orphans of kept workers come up to these; what comes up to us was left by one that died."""
         return tree.sweep(self.spared.union(worker.pid for worker in self._workers))
 
-    def _died(self, worker: Kept) -> None:
+    def _died(self, worker: Server) -> None:
         self._workers.remove(worker)
         self._dead.append(worker)
         self._hear(worker)
@@ -339,13 +309,13 @@ class KeptJobs:
         if not worker.began and worker.wait_status is not None:
             self._end_first(self._stillborn.ended(worker.slot, worker.wait_status))
 
-    def _give_up(self, dead: list[Kept]) -> None:
+    def _give_up(self, dead: list[Server]) -> None:
         for worker in dead:
             if worker in self._dead:
                 worker.slot.sound = False
                 self._bury(worker)
 
-    def _bury(self, worker: Kept) -> None:
+    def _bury(self, worker: Server) -> None:
         attempt, slot = worker.running, worker.slot
         if attempt is not None:
             try:
@@ -370,7 +340,7 @@ class KeptJobs:
         print(f"the output of a job cannot be stored: {error}", file=sys.stderr)
         self.timers.after(AGAIN, self.reap)
 
-    def _outcome(self, worker: Kept, attempt: Attempt) -> Outcome:
+    def _outcome(self, worker: Server, attempt: Attempt) -> Outcome:
         slot, path = worker.slot, partial(stored_path, self.out, attempt)
         assert worker.wait_status is not None
         tail = slot.stderr.tail(TAIL).decode("utf-8", "replace")
@@ -398,3 +368,7 @@ class KeptJobs:
             worker.slot.stderr.cut()
         if len(self):
             self._look_soon()
+
+
+def _stored(args: Body) -> Stored | None:
+    return args if isinstance(args, Stored) else None

@@ -1,4 +1,4 @@
-"""Kept workers as their supervisor sees them; the workers' part is played by the test, each in the place of a process that only sleeps."""
+"""Servers as their supervisor sees them; their part is played by the test, each in the place of a process that only sleeps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import signal
 import tempfile
 import time
 import unittest
-from functools import partial
 from typing import Any
+
+import attrs
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Started, encode
-from dispytw.worker.keptjobs import Kept, KeptJobs
+from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.server import Server
 from dispytw.worker.timers import Timers
 
 EVERY_PYTHON = False
@@ -37,15 +39,23 @@ def sleeper() -> int:
     return pid
 
 
-class PlayedJobs(KeptJobs):
-    """Its workers are played by the test."""
+@attrs.define
+class PlayedServers:
+    """Starts processes whose part is played by the test.
 
-    def _new_worker(self) -> Kept | None:
-        slot = self._free.pop() if self._free else KeptSlot.open(self.out)
-        worker = Kept(slot, sleeper())
-        self._workers.append(worker)
-        self.watch(slot.ours, partial(self._hear, worker))
-        return worker
+    :ivar fails: whether there can be no more of them.
+    """
+
+    out: str
+    fails: bool = False
+
+    def open_slot(self) -> KeptSlot:
+        return KeptSlot.open(self.out)
+
+    def begin(self, slot: KeptSlot) -> int:
+        if self.fails:
+            raise BlockingIOError(11, "no more processes")
+        return sleeper()
 
 
 class KeptJobsTests(unittest.TestCase):
@@ -57,12 +67,13 @@ class KeptJobsTests(unittest.TestCase):
         self.told: list[Frame] = []
         self.timers = Timers()
         self.watched: dict[Any, Any] = {}
-        self.jobs = PlayedJobs(
+        self.servers = PlayedServers(self.directory)
+        self.jobs = KeptJobs(
             tell=self.told.append,
             watch=self.watched.__setitem__,
             unwatch=self.watched.__delitem__,
             timers=self.timers,
-            servers=None,  # type: ignore[arg-type]
+            servers=self.servers,
             forks=False,
             out=self.directory,
             spared=frozenset(),
@@ -85,27 +96,27 @@ class KeptJobsTests(unittest.TestCase):
         for attempt in attempts:
             self.jobs.start(attempt, Inline(b""))
 
-    def worker(self, position: int) -> Kept:
+    def worker(self, position: int) -> Server:
         """The worker that was made at this position."""
         return self.jobs._workers[position]
 
-    def says(self, worker: Kept, *frames: Frame) -> None:
+    def says(self, worker: Server, *frames: Frame) -> None:
         """A worker says something, and the supervisor hears it."""
         worker.slot.theirs.sendall(b"".join(map(encode, frames)))
         self.watched[worker.slot.ours]()
 
-    def begins(self, worker: Kept) -> Attempt:
+    def begins(self, worker: Server) -> Attempt:
         """A worker takes the next job and begins it."""
         start = worker.slot.take(wait=False)
         assert start is not None
         self.says(worker, Started(start.attempt, time.time()))
         return start.attempt
 
-    def ends(self, worker: Kept, attempt: Attempt, status: int = FINISHED) -> None:
+    def ends(self, worker: Server, attempt: Attempt, status: int = FINISHED) -> None:
         """Its body is over."""
         self.says(worker, Ended(attempt, Outcome(status)))
 
-    def dies(self, worker: Kept) -> None:
+    def dies(self, worker: Server) -> None:
         """A worker dies."""
         os.kill(worker.pid, signal.SIGKILL)
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
@@ -185,6 +196,17 @@ class KeptJobsTests(unittest.TestCase):
         self.dies(self.worker(0))
         self.assertEqual({A, B}, set(self.ended()), "what has begun in between was a beginning")
 
+    def test_no_more_processes(self) -> None:
+        """The first job that waits is told so, and the slot is there for the next one."""
+        self.servers.fails = True
+        self.start(A, B)
+        self.assertEqual({A, B}, set(self.ended()))
+        self.assertEqual("its process could not be started", self.ended()[A].reason)
+        self.assertEqual(1, len(self.jobs._free))
+        self.servers.fails = False
+        self.start(C)
+        self.assertEqual((C, []), (self.begins(self.worker(0)), self.jobs._free))
+
     def test_one_job_each(self) -> None:
         """Who runs one job only is given no other behind it."""
         self.jobs.most_jobs = 1
@@ -227,7 +249,7 @@ class KeptJobsTests(unittest.TestCase):
         self.ends(worker, B, TERMINATED)
         self.assertEqual((FINISHED, TERMINATED), (self.ended()[A].status, self.ended()[B].status))
 
-    def stops(self, worker: Kept) -> None:
+    def stops(self, worker: Server) -> None:
         """The last step of a cancel has come, and the worker has been stopped."""
         self.timers.run()
         os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
