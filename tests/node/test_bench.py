@@ -215,6 +215,13 @@ class Time(BenchCase):
         self.bench.kept([ONE])
         self.assertEqual([End(X.uid)], self.bench.elapsed(702.0))
 
+    def test_waiting_jobs_of_a_silent_client(self) -> None:
+        """Are stopped with those that run: one that was handed over and has not begun as well."""
+        self.offer(self.running(ONE), TWO)
+        self.bench.disconnected(ALICE, 100.0)
+        self.assertEqual([Stop(X.uid, ONE), Stop(X.uid, TWO)], self.bench.elapsed(700.0))
+        self.assertEqual([], self.bench.elapsed(701.0))
+
     def test_a_client_that_comes_back(self) -> None:
         """Finds everything as it was, and nothing is due any more."""
         self.running(ONE)
