@@ -76,7 +76,7 @@ class Listening:
         self._last: WeakKeyDictionary[Any, _Last] = WeakKeyDictionary()
 
     def show_running(self, job: bytes, node: bytes, started: float) -> None:
-        """See `dispytw.scheduler.dispatcher.Customer`."""
+        """See `dispytw.scheduler.neighbours.Customer`."""
         cluster, _, handle = self._jobs[job]
         self._end_of(cluster).job_running(handle, node, self._addresses[node], started)
 

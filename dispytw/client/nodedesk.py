@@ -109,7 +109,7 @@ class NodeDesk:
 
     # What clusters are told.
     def node_available(self, node: bytes, available: Availability | None) -> None:
-        """See `dispytw.scheduler.dispatcher.Customer`."""
+        """See `dispytw.scheduler.neighbours.Customer`."""
         for cluster, enrolled in self._enrolled.items():
             if cluster in self.ledger.nodes[node].preparations:
                 enrolled.end.node_available(node, available)

@@ -289,7 +289,7 @@ class Session(NodeDesk, Listening, SendsFiles):
             for dialer in self._dialers_of(link.uid):
                 dialer.link_ended()
 
-    # What the dispatcher asks (`dispytw.scheduler.dispatcher.Customer`).
+    # What the dispatcher asks (`dispytw.scheduler.neighbours.Customer`).
     def computation(self, cluster: bytes, node: bytes) -> Computation:
         """See Customer."""
         return self._still(cluster).computation_for(node)

@@ -171,7 +171,7 @@ class ConnectionFromNode(StreamingLink):
 
     # What the dispatcher wants.
     def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        """See `dispytw.scheduler.neighbours.NodeLink`."""
 
         def answered(answer: dict[str, Any]) -> tuple[list[tuple[Attempt, str]], dict[bytes, int]]:
             words = attempts_with(answer["attempts"], str)
@@ -181,12 +181,12 @@ class ConnectionFromNode(StreamingLink):
         return self.ask(ask.Reconcile, attempts=records).addCallback(answered)
 
     def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        """See `dispytw.scheduler.neighbours.NodeLink`."""
         asked = self.ask(ask.OpenComputation, computation=computation_record(computation))
         return asked.addCallback(lambda answer: list(answer["missing"]))
 
     def close_computation(self, computation: bytes) -> Deferred[None]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        """See `dispytw.scheduler.neighbours.NodeLink`."""
         return self.ask(ask.CloseComputation, computation=computation).addCallback(_nothing)
 
     def place_files(self, computation: bytes, files: Sequence[File], attempt: Attempt | None = None) -> Deferred[list[bytes]]:
@@ -201,7 +201,7 @@ class ConnectionFromNode(StreamingLink):
         return self.streams.send(body, kind=digest, digest=digest).addErrback(_naming, body)
 
     def send_body(self, body: Body) -> Deferred[bytes]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        """See `dispytw.scheduler.neighbours.NodeLink`."""
         return self.streams.send(body)
 
     def run_jobs(
@@ -211,7 +211,7 @@ class ConnectionFromNode(StreamingLink):
         jobs: Sequence[tuple[Attempt, Body, bytes | None]],
         timeouts: Mapping[Attempt, float] = NO_TIMEOUTS,
     ) -> Deferred[list[tuple[Attempt, str]]]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`; more than fits one box goes in several."""
+        """See `dispytw.scheduler.neighbours.NodeLink`; more than fits one box goes in several."""
         refused: list[tuple[Attempt, str]] = []
 
         def answered(answer: dict[str, Any]) -> None:
@@ -237,12 +237,12 @@ class ConnectionFromNode(StreamingLink):
         return asked.addCallback(lambda answer: [attempt_from(record) for record in answer["attempts"]])
 
     def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        """See `dispytw.scheduler.neighbours.NodeLink`."""
         records = [[attempt.job, attempt.number] for attempt in attempts]
         return self.ask(ask.CancelJobs, attempts=records).addCallback(_nothing)
 
     def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
-        """See `dispytw.scheduler.dispatcher.NodeLink`."""
+        """See `dispytw.scheduler.neighbours.NodeLink`."""
         return self.ask(ask.RecallJobs, computation=computation, most=most).addCallback(_nothing)
 
     def answer_jobs(self, answers: Sequence[list[Any]]) -> Deferred[None]:

@@ -8,8 +8,8 @@ has passed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -18,90 +18,17 @@ from twisted.logger import Logger
 
 from dispytw.errors import NodeHeldError, RefusedError, SourceError, StreamError, UnknownComputationError, WireError
 from dispytw.scheduler import orders as o
-from dispytw.scheduler.earshot import Earshot, Listener, SpeakingLink
+from dispytw.scheduler.earshot import Earshot
 from dispytw.scheduler.ledger import NO_SLOT, Ledger
-from dispytw.scheduler.outfitting import FilesLink, all_of, not_placed, place_files
-from dispytw.values import INLINE_LIMIT, Attempt, Availability, Body, Computation, Equipped, NodeFacts, Outcome
+from dispytw.scheduler.neighbours import Customer, NodeLink
+from dispytw.scheduler.outfitting import all_of, not_placed, place_files
+from dispytw.values import INLINE_LIMIT, Attempt, Availability, Body, Equipped, NodeFacts, Outcome
 from dispytw.wire.clock import Waker
 
 log = Logger()
 
 #: How often the files of a computation are offered before a node that still lacks some is rejected.
 _MOST_ROUNDS = 4
-
-
-class NodeLink(FilesLink, SpeakingLink, Protocol):
-    """What the dispatcher needs of a link to a node. Deferreds fail with the errors of the commands, or `ConnectionClosed`."""
-
-    def reconcile(self, attempts: Sequence[tuple[Attempt, int, int]]) -> Deferred[tuple[list[tuple[Attempt, str]], dict[bytes, int]]]:
-        """What the node knows of the attempts and of others, and which computations are ready there."""
-
-    def open_computation(self, computation: Computation) -> Deferred[list[bytes]]:
-        """Describe the computation; the digests that the node lacks."""
-
-    def close_computation(self, computation: bytes) -> Deferred[None]:
-        """Clean up."""
-
-    def send_body(self, body: Body) -> Deferred[bytes]:
-        """Stream a job's arguments; the id under which the node holds them."""
-
-    def run_jobs(
-        self,
-        computation: bytes,
-        generation: int,
-        jobs: Sequence[tuple[Attempt, Body, bytes | None]],
-        timeouts: Mapping[Attempt, float],
-    ) -> Deferred[list[tuple[Attempt, str]]]:
-        """Hand over attempts, each with its body and the stream that carried it; those refused, with reasons.
-
-        :param timeouts: seconds, of those that have a limit.
-        """
-
-    def recall_jobs(self, computation: bytes, most: int) -> Deferred[None]:
-        """Get attempts back that have not started."""
-
-    def cancel_jobs(self, attempts: Sequence[Attempt]) -> Deferred[None]:
-        """Cancel attempts."""
-
-    def drop(self, reason: str) -> None:
-        """Close the link: something was said on it that must not be."""
-
-
-class Customer(Listener, Protocol):
-    """For whom the dispatcher works: the client's session, or the shared scheduler."""
-
-    def computation(self, cluster: bytes, node: bytes) -> Computation:
-        """The computation of a cluster, as a node is to have it."""
-
-    def file_of(self, cluster: bytes, digest: bytes) -> Body:
-        """The content of one of its files."""
-
-    def body_of(self, job: bytes) -> Body:
-        """The packed arguments of a job that is not settled."""
-
-    def allocate(self, cluster: bytes, node: NodeFacts) -> Deferred[int]:
-        """How many slots of the node the cluster may use: user code."""
-
-    def show_running(self, job: bytes, node: bytes, started: float) -> None:
-        """The job runs."""
-
-    def settle(self, job: bytes, outcome: Outcome, node: bytes | None, attempts: int) -> None:
-        """The job has its terminal status, after so many attempts that have started, or may have."""
-
-    def show_retry(self, order: o.ShowRetry) -> None:
-        """An attempt has ended, and the job is tried again after a while."""
-
-    def leaving(self, cluster: bytes, node: bytes, attempts: Sequence[Attempt]) -> bool:
-        """Attempts are about to be sent; False when they must not be yet."""
-
-    def kept(self) -> Deferred[Any] | None:
-        """Fires when all that was settled so far would outlive this process; None when that is so."""
-
-    def node_available(self, node: bytes, available: Availability | None) -> None:
-        """A node has told how busy it is."""
-
-    def tell(self, order: o.TellAway | o.TellBack | o.TellRejected | o.TellHeld | o.TellReady | o.TellClosed) -> None:
-        """Say it to the user."""
 
 
 class Dispatcher(Earshot):
@@ -120,6 +47,7 @@ class Dispatcher(Earshot):
         self._now = now
         self._outgoing: defaultdict[bytes, list[o.Assign]] = defaultdict(list)
         self._withdrawn: defaultdict[bytes, list[Attempt]] = defaultdict(list)
+        self._recalls: dict[bytes, o.Recall] = {}
         self._underway: set[Attempt] = set()
         self._flushing: Any = None
         self._timer: Any = None
@@ -130,6 +58,7 @@ class Dispatcher(Earshot):
         self.links[facts.uid], self.facts[facts.uid] = link, facts
         unsent = [order.attempt for order in self._outgoing.pop(facts.uid, ())]
         self._withdrawn.pop(facts.uid, None)
+        self._recalls.pop(facts.uid, None)
         # The ledger learns of the link first, or it would give what was not sent to the same node, before that is reconciled.
         orders = self.ledger.joined(facts, self._now())
         self._unsent(facts.uid, unsent, "its link was replaced")
@@ -228,6 +157,8 @@ class Dispatcher(Earshot):
             unsent = {order.attempt for order in assigns}.intersection(withdrawn.get(node, ()))
             withdrawn[node] = [attempt for attempt in withdrawn.get(node, ()) if attempt not in unsent]
             self._send(node, assigns, unsent)
+        while self._recalls:
+            self._send_recall(self._recalls.popitem()[1])
         for node, attempts in withdrawn.items():
             self._cancel(node, attempts)
 
@@ -305,6 +236,10 @@ class Dispatcher(Earshot):
             link.cancel_jobs(sent).addErrback(self.unexpected, link)
 
     def _recall(self, order: o.Recall) -> None:
+        self._recalls[order.node] = order  # after what leaves in this turn, and before cancels, which let others start
+        self._flush_soon()
+
+    def _send_recall(self, order: o.Recall) -> None:
         link = self.links.get(order.node)
         if link is not None:
             link.recall_jobs(order.cluster, order.most).addErrback(self.unexpected, link)

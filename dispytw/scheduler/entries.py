@@ -138,6 +138,8 @@ class NodeEntry:
 
     :ivar cpus: slots that are used: those offered, or as many as the user has set by ``wanted``.
     :ivar offered: slots that it has.
+    :ivar recalling: whether it has been asked for jobs that are parked there, and has not answered.
+    :ivar recalled: how many jobs it had when it was asked for some as another node was idle: not again before that changes.
     :ivar pins: jobs that wait for this node alone.
     :ivar loose: jobs there that might as well run elsewhere.
     """
@@ -217,8 +219,12 @@ class NodeEntry:
     @property
     def may_give_back(self) -> bool:
         """Whether one of those might as well run elsewhere."""
-        parked = itertools.islice(self.jobs.values(), max(0, self.offered - len(self.strays)), None)
-        return any(job.pinned is None for job in parked)
+        return any(job.pinned is None for job in self.in_wait)
+
+    @property
+    def in_wait(self) -> itertools.islice[JobEntry]:
+        """The jobs that are parked there, as far as is known."""
+        return itertools.islice(self.jobs.values(), max(0, self.offered - len(self.strays)), None)
 
 
 @attrs.define(eq=False)

@@ -38,6 +38,10 @@ NOT_AGAIN = "not sent again"
 class Ledger(Placement):
     """The scheduler's state: clusters, jobs, and (inherited) the nodes, who is there, and what users want of each."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._lowest: int | None = None  # of all priorities so far
+
     def cluster_opened(self, cluster: bytes, reentrant: bool = False, pulse_interval: float | None = None) -> list[Order]:
         """A cluster exists.
 
@@ -73,8 +77,22 @@ class Ledger(Placement):
         self.jobs[job] = mine.jobs[job] = entry
         if node is None:
             mine.queue.push(entry.sequence, entry, options.priority)
-            return self._dispatched()
-        return self._pinned(entry, node) + self._dispatched()
+        orders = [] if node is None else self._pinned(entry, node)
+        return orders + self._dispatched() + self._overtakes(entry)
+
+    def _overtakes(self, job: JobEntry) -> list[Order]:
+        """A job has come that goes before others: those which are parked where it might run are got back, and given out in their order."""
+        priority = job.options.priority
+        if self._lowest is None or priority <= self._lowest:
+            self._lowest = priority
+            return []
+        orders: list[Order] = []
+        for node in self._parking.values():
+            behind = next((each for each in node.in_wait if each.options.priority < priority), None)
+            if behind is not None and job.cluster in node.preparations and self._may_recall(node, behind.cluster):
+                node.recalling = True
+                orders.append(Recall(node.uid, behind.cluster, node.parked))
+        return orders
 
     def started(self, node: bytes, attempt: Attempt, wall: float) -> list[Order]:
         """A node has begun an attempt."""
@@ -282,24 +300,29 @@ class Ledger(Placement):
         return cluster.candidates.best(lambda uid, version: self._stands(cluster.uid, uid, version, parks))
 
     def _recalls(self) -> list[Order]:
-        """Nothing waits here: let a node with nothing to do get half of what waits on another one."""
+        """Nothing waits here: let a node with nothing to do get half of what waits on another one that was not asked in vain just now."""
         orders: list[Order] = []
         there = (uid for node in self._parking.values() for uid, each in node.preparations.items() if each.busy)
         for uid in dict.fromkeys(there):
             cluster = self.clusters[uid]
-            mine = [node for node in self._parking.values() if self._may_recall(node, uid)]
-            if mine and self._best(cluster, parks=False) is not None:
+            mine = [node for node in self._parking.values() if node.recalled != len(node.jobs) and self._may_recall(node, uid)]
+            if mine and self._is_anyone_idle(cluster):
                 node = max(mine, key=lambda each: each.parked)
                 node.recalling, node.recalled = True, len(node.jobs)
                 orders.append(Recall(node.uid, uid, (node.parked + 1) // 2))
         return orders
 
+    def _is_anyone_idle(self, cluster: ClusterEntry) -> bool:
+        """Whether a node has room for one more now: then the least loaded of those that take one has."""
+        node = self._best(cluster, parks=True)
+        return node is not None and self.nodes[node].room_for(cluster.uid)
+
     @staticmethod
     def _may_recall(node: NodeEntry, cluster: bytes) -> bool:
-        """Whether the node is there, has the cluster's jobs only, and was not asked in vain since anything ended there."""
+        """Whether the node is there, has the cluster's jobs only, and may have one that can come back."""
         preparation = node.preparations.get(cluster)
         alone = preparation is not None and preparation.busy == len(node.jobs)
-        return alone and node.live and not node.recalling and node.recalled != len(node.jobs) and node.may_give_back
+        return alone and node.live and not node.recalling and node.may_give_back
 
     def _assign(self, cluster: ClusterEntry, node_uid: bytes, queue: Queue[JobEntry]) -> Assign:
         job = queue.pop()

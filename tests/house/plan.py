@@ -14,7 +14,7 @@ LAYER_NAMES = ("mind", "hands", "mouth", "door")
 LAYERS: dict[str, dict[str, int]] = {
     "scheduler": {
         **dict.fromkeys(("attendance", "entries", "ledger", "orders", "placement", "policy"), MIND),
-        **dict.fromkeys(("dispatcher", "earshot", "journal", "outfitting"), HANDS),
+        **dict.fromkeys(("dispatcher", "earshot", "journal", "neighbours", "outfitting"), HANDS),
         "connections": MOUTH,
         "tap": DOOR,
     },
@@ -97,4 +97,5 @@ NOT_MIRRORED = {
     "scheduler.orders": "values without behaviour",
     "node.orders": "values without behaviour",
     "node.neighbours": "interfaces without behaviour",
+    "scheduler.neighbours": "interfaces without behaviour",
 }

@@ -31,7 +31,7 @@ def attempt(job: int, number: int = 1) -> Attempt:
 
 
 class FakeLink:
-    """See `dispytw.scheduler.dispatcher.NodeLink`; the test answers.
+    """See `dispytw.scheduler.neighbours.NodeLink`; the test answers.
 
     :ivar said: what was asked of the node: the method's name and its arguments.
     :ivar dropped: why the link was closed.
@@ -92,7 +92,7 @@ class FakeLink:
 
 
 class FakeCustomer:
-    """See `dispytw.scheduler.dispatcher.Customer`."""
+    """See `dispytw.scheduler.neighbours.Customer`."""
 
     def __init__(self) -> None:
         self.computations = {each: Computation(each, "compute", File(".bundle", b"0" * 32, 0)) for each in (CLUSTER, OTHER)}

@@ -7,6 +7,7 @@ from twisted.internet.error import ConnectionLost
 
 from dispytw.errors import StreamError
 from dispytw.scheduler import orders as o
+from dispytw.scheduler.entries import HORIZON
 from dispytw.scheduler.ledger import NO_SLOT
 from dispytw.values import CANCELLED, FINISHED, INLINE_LIMIT, TERMINATED, Inline, JobOptions, Outcome
 from dispytw.wire.records import NEVER_STARTED, RUNNING
@@ -70,6 +71,24 @@ class Batches(Dispatching):
         self.assertEqual([], link.heard("cancel"))
         self.turn()
         self.assertEqual([[attempt(1), attempt(2)]], link.heard("cancel"))
+
+    def test_recalls_come_after_what_they_are_about(self) -> None:
+        """A job goes before one which leaves in the same turn: that one is sent, then all are asked for, and only then others may begin."""
+        link = self.ready(cpus=1)
+        self.submit(1, 2)
+        self.turn()
+        self.dispatcher.ended(NODE, [(attempt(1), Outcome(FINISHED, started=1.0, ended=1.0 + HORIZON / 3.5))])
+        self.turn()
+        self.submit(3)
+        self.customer.bodies[uid(4)] = ARGS
+        self.dispatcher.do(self.ledger.submitted(CLUSTER, uid(4), JobOptions(priority=1)))
+        self.cancel(2)
+        self.assertEqual([], link.heard("recall"))
+        self.turn()
+        self.assertEqual([(CLUSTER, 2)], link.heard("recall"))
+        self.assertEqual(["run", "run", "recall", "cancel"], [said[0] for said in link.said][-4:])
+        self.turn()
+        self.assertEqual(1, len(link.heard("recall")))
 
     def test_what_is_refused_goes_again(self) -> None:
         """The node's answer names attempts that never started."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dispytw.scheduler import orders as o
 from dispytw.scheduler.entries import HORIZON, ClusterEntry
-from dispytw.values import FINISHED, MOST_PARKED, NodeFacts, Outcome
+from dispytw.values import FINISHED, MOST_PARKED, JobOptions, NodeFacts, Outcome
 from tests.scheduler.attending import CLUSTER, NODE, OTHER, SECOND, Registry, assign, attempt, uid
 
 EVERY_PYTHON = False
@@ -144,3 +144,53 @@ class Parking(Registry):
         self.ledger.joined(NodeFacts(NODE, 1, "a node", 1), 2.0)
         orders = self.reconcile(*((attempt(job), "handed") for job in (2, 3, 4, 5)), now=2.0)
         self.assertFalse(self.ledger.nodes[NODE].recalling and not orders)
+
+
+class Overtaking(Registry):
+    """A node of one slot, on which jobs are parked behind one that takes its time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ready(cpus=1)
+        self.submit(1, 2)
+        self.assertEqual([assign(2)], self.ledger.ended(NODE, attempt(1), SHORT)[1:])
+        self.ledger.started(NODE, attempt(2), 1.0)
+
+    def urgent(self, job: int, priority: int = 1, cluster: bytes = CLUSTER) -> list[o.Order]:
+        """One with this priority is submitted."""
+        return self.ledger.submitted(cluster, uid(job), JobOptions(priority=priority))
+
+    def test_before_those_that_are_parked(self) -> None:
+        """They are got back, and all are given out anew, in their order."""
+        self.assertEqual([assign(3), assign(4)], self.submit(3, 4))
+        self.assertEqual([assign(5), o.Recall(NODE, CLUSTER, 3)], self.urgent(5))
+        self.assertEqual([], self.urgent(6, priority=2), "it was asked already")
+        back = self.ledger.given_back(NODE, [attempt(5), attempt(4), attempt(3)])
+        self.assertEqual([assign(6), assign(5, 2), assign(3, 2)], back)
+        self.assertEqual([o.Recall(NODE, CLUSTER, 3)], self.urgent(7, priority=3), "whatever it has answered")
+
+    def test_nobody_to_overtake(self) -> None:
+        """Those that are parked have its priority, or a higher one; or nothing is parked."""
+        self.ledger.ended(NODE, attempt(2), LONG)
+        self.urgent(3)
+        self.assertEqual([], self.urgent(4))
+        self.assertEqual([], self.urgent(5, priority=0))
+
+    def test_the_same_for_all(self) -> None:
+        """Jobs that all have one priority, whichever, overtake nobody; nor does the first of all that have another."""
+        for job in (3, 4):
+            self.assertEqual([assign(job)], self.urgent(job, priority=-1))
+        self.assertEqual([assign(5), o.Recall(NODE, CLUSTER, 3)], self.urgent(5, priority=0))
+
+    def test_of_another_cluster(self) -> None:
+        """Which may use the node: what is parked there is got back for its jobs too."""
+        self.submit(3)
+        self.ledger.cluster_opened(OTHER)
+        self.assertEqual([], self.urgent(8, cluster=OTHER))
+        self.ledger.wanted(OTHER, NODE)
+        self.ledger.allocated(OTHER, NODE, 1)
+        self.ledger.prepared(NODE, OTHER, 9)
+        self.assertEqual([o.Recall(NODE, CLUSTER, 1)], self.urgent(9, cluster=OTHER))
+        self.assertEqual([], self.ledger.given_back(NODE, [attempt(3)]))
+        given = [order.attempt for order in self.ledger.ended(NODE, attempt(2), SHORT) if isinstance(order, o.Assign)]
+        self.assertEqual([attempt(8)], given)
