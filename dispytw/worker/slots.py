@@ -46,12 +46,12 @@ class Slot:
         return cls(ours, theirs, stdout, stderr, (theirs.fileno(), stdout.descriptor, stderr.descriptor))
 
     def hear(self) -> list[Frame]:
-        """What the worker said since the last time, all of it."""
+        """What the worker said since the last time; what came before nonsense counts, or a job that has begun would begin again."""
         frames: list[Frame] = []
         while self.sound:
             try:
-                received = self.ours.recv(1 << 16)
-                frames += self._decoder.feed(received)
+                for frame in self._decoder.each(self.ours.recv(1 << 16)):
+                    frames.append(frame)
             except BlockingIOError:
                 break
             except WireError:

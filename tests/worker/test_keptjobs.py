@@ -312,6 +312,17 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual({A}, set(self.ended()))
         self.assertEqual(TERMINATED, self.ended()[A].status)
 
+    def test_nonsense_right_after_the_beginning(self) -> None:
+        """The job has begun, so it does not run again."""
+        self.start(A)
+        worker = self.worker(0)
+        worker.slot.take(wait=True)
+        worker.slot.theirs.sendall(encode(Started(A, 1.0)) + b"\xff" * 10)
+        self.watched[worker.slot.ours]()
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        self.jobs.reap()
+        self.assertEqual({A: TERMINATED}, {attempt: outcome.status for attempt, outcome in self.ended().items()})
+
     def test_an_outcome_that_was_never_begun(self) -> None:
         """A worker cannot end a job that it has not begun."""
         self.start(A)
