@@ -186,6 +186,17 @@ class Kept(SpawnedCase):
         counts = [self.returned(driver, "look")[1].count("in a job") for _ in range(4)]
         self.assertEqual([1, 2, 1, 2], counts)
 
+    def test_what_modules_have_started(self) -> None:
+        """A process that the computation's code starts as it is laid out stays; what a job leaves beside it does not."""
+        driver = self.driver_of(
+            "import subprocess\nhelper = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+            "def asks(text):\n    helper.stdin.write(text + b'\\n'); helper.stdin.flush()\n"
+            "    return os.getpid(), helper.stdout.readline(), subprocess.Popen(['sleep', '600']).pid\n"
+        )
+        pid, *first = self.returned(driver, "asks", b"one")
+        self.assertEqual((pid, b"two\n"), self.returned(driver, "asks", b"two")[:2])
+        self.assertEqual((b"one\n", False), (first[0], is_alive(first[1])))
+
     def test_cancelled(self) -> None:
         """By KeyboardInterrupt, and the process goes on; one that waits for a process that is being made ready ends at once."""
         driver = self.driver_of(SOURCE + "def waits():\n    with open('said', 'w') as said: said.write(str(os.getpid()))\n    time.sleep(600)\n", grace=10.0)
