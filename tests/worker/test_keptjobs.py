@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 from typing import Any
+from unittest import mock
 
 import attrs
 
@@ -206,6 +207,21 @@ class KeptJobsTests(unittest.TestCase):
         self.servers.fails = False
         self.start(C)
         self.assertEqual((C, []), (self.begins(self.worker(0)), self.jobs._free))
+
+    def test_no_more_processes_for_a_while(self) -> None:
+        """Jobs that wait behind the first one do not wait for ever: a second later there may be a process."""
+        self.jobs.width = 1
+        self.start(A, B, C, D)
+        self.begins(self.worker(0))
+        self.servers.fails = True
+        self.dies(self.worker(0))
+        self.assertEqual({A, B}, set(self.ended()))
+        for later in (10.0, 20.0):
+            with mock.patch("dispytw.worker.timers.monotonic", return_value=time.monotonic() + later):
+                self.timers.run()
+            self.assertEqual({A, B, C}, set(self.ended()))
+            self.servers.fails = False
+        self.assertEqual(D, self.begins(self.worker(0)))
 
     def test_one_job_each(self) -> None:
         """Who runs one job only is given no other behind it."""
