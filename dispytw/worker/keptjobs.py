@@ -200,7 +200,7 @@ class KeptJobs:
             return None
         worker = Server(slot, pid)
         self._workers.append(worker)
-        self.watch(slot.ours, partial(self._hear, worker))
+        self.watch(slot.ours, partial(self._hear_living, worker))
         return worker
 
     def _try_again(self) -> None:
@@ -216,6 +216,11 @@ class KeptJobs:
             self.tell(Ended(attempt, outcome))
 
     # What workers say.
+    def _hear_living(self, worker: Server) -> None:
+        """Its slot can be read; but if it has died a moment ago, what is said there may be the next one's."""
+        if worker.wait_status is None:
+            self._hear(worker)
+
     def _hear(self, worker: Server) -> None:
         for frame in worker.slot.hear():
             if isinstance(frame, Started) and worker.running is None and frame.attempt in worker.given:

@@ -328,6 +328,21 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual({A}, set(self.ended()))
         self.assertEqual(TERMINATED, self.ended()[A].status)
 
+    def test_the_next_worker_s_words(self) -> None:
+        """Who looks whether a worker has spoken that has just died does not hear the one which serves its slot now."""
+        self.jobs.width = 1
+        self.start(A, B)
+        self.begins(self.worker(0))
+        slot = self.worker(0).slot
+        late = self.watched[slot.ours]
+        self.dies(self.worker(0))
+        self.assertIs(slot, self.worker(0).slot)
+        slot.take(wait=False)
+        slot.theirs.sendall(encode(Started(B, 1.0)))
+        late()
+        self.watched[slot.ours]()
+        self.assertEqual((B, True), (self.worker(0).running, slot.sound))
+
     def test_nonsense_right_after_the_beginning(self) -> None:
         """The job has begun, so it does not run again."""
         self.start(A)
