@@ -158,6 +158,15 @@ class OneJobEach(SpawnedCase):
         )
         self.assertEqual("extra", self.returned(self.driver_of(source), "kind"))
 
+    def test_a_setup_that_chooses(self) -> None:
+        """How multiprocessing starts processes may be said in setup, as in any program; it is what is the default already."""
+        driver = self.driver_of(
+            "import multiprocessing\ndef setup():\n    global lock, method\n    multiprocessing.set_start_method('spawn')\n"
+            "    lock, method = multiprocessing.Lock(), multiprocessing.get_start_method()\n    return 0\n"
+            "def said():\n    with lock: return method\n"
+        )
+        self.assertEqual("spawn", self.returned(driver, "said"))
+
     def test_one_that_cannot_be_made_ready(self) -> None:
         """Is tried a few times; then the job that waits ends and says why, and so do those behind it: nothing goes on for ever."""
         source = (
