@@ -81,11 +81,10 @@ class Dispatcher(Earshot):
 
     def ended(self, node: bytes, jobs: Iterable[tuple[Attempt, Outcome]]) -> Deferred[Any] | None:
         """Attempts have ended on a node. It may forget their outcomes when the Deferred fires; at once if there is none."""
-        orders: list[o.Order] = []
         pairs = list(jobs)
-        for count, (attempt, outcome) in enumerate(pairs, 1):
-            orders += self.ledger.ended(node, attempt, outcome, self._now(), count < len(pairs))
-        self.do(orders)
+        for count, (attempt, outcome) in enumerate(pairs, 1):  # one by one: should an end fail here, those behind it are told again
+            self._carry_out(self.ledger.ended(node, attempt, outcome, self._now(), count < len(pairs)))
+        self._set_timer()
         return self._customer.kept()
 
     def given_back(self, node: bytes, attempts: Iterable[Attempt]) -> None:
@@ -115,9 +114,12 @@ class Dispatcher(Earshot):
     # Carrying out.
     def do(self, orders: Iterable[o.Order]) -> None:
         """Carry out orders, in their order."""
+        self._carry_out(orders)
+        self._set_timer()
+
+    def _carry_out(self, orders: Iterable[o.Order]) -> None:
         for order in orders:
             _CARRY_OUT[type(order)](self, order)
-        self._set_timer()
 
     def _set_timer(self) -> None:
         due = self.ledger.next_due()

@@ -19,7 +19,7 @@ both ends live on one machine and belong to one user. Nothing here imports Twist
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -333,17 +333,22 @@ class Decoder:
         :returns: the frames that are now whole, in order.
         :raises WireError: at a frame that is too long or cannot be opened; the stream is of no use any more.
         """
+        return list(self.each(received))
+
+    def each(self, received: bytes) -> Iterator[Frame]:
+        """The same, frame by frame: those before one that cannot be opened count."""
         self._gathered += received
-        frames: list[Frame] = []
         position = 0
-        while len(self._gathered) - position >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._gathered, position)
-            if length > FRAME_LIMIT:
-                raise WireError(f"a frame of {length} bytes announced; the limit is {FRAME_LIMIT}")
-            end = position + _LENGTH.size + length
-            if end > len(self._gathered):
-                break
-            frames.append(_open(bytes(self._gathered[position + _LENGTH.size : end])))
-            position = end
-        del self._gathered[:position]
-        return frames
+        try:
+            while len(self._gathered) - position >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(self._gathered, position)
+                if length > FRAME_LIMIT:
+                    raise WireError(f"a frame of {length} bytes announced; the limit is {FRAME_LIMIT}")
+                end = position + _LENGTH.size + length
+                if end > len(self._gathered):
+                    break
+                frame = _open(bytes(self._gathered[position + _LENGTH.size : end]))
+                position = end
+                yield frame
+        finally:
+            del self._gathered[:position]

@@ -9,6 +9,8 @@ from dispytw.errors import WireError
 from dispytw.values import CANCELLED, ERROR_LIMIT, FINISHED, TERMINATED, Body, Outcome
 
 _TIME = (int, float)
+#: Seconds that no clock shows. With nan or infinity, what is known of durations would be none for ever.
+_NO_TIME = 1e300
 
 
 def outcome_fields(outcome: Outcome, body: Callable[[Body], Any]) -> list[Any]:
@@ -42,7 +44,7 @@ def outcome_of(fields: Any, body: Callable[[Any], Body]) -> Outcome:
     error = fields[8] if len(fields) == 9 else b""
     _expect(status in (FINISHED, TERMINATED, CANCELLED), "with a status that ends nothing")
     _expect(exception is None or isinstance(exception, str), "with an exception that is no text")
-    _expect((started is None or isinstance(started, _TIME)) and (ended is None or isinstance(ended, _TIME)), "with a time that is none")
+    _expect(_is_time(started) and _is_time(ended), "with a time that is none")
     _expect(isinstance(reason, str), "with a reason that is no text")
     return Outcome(
         status=status,
@@ -55,6 +57,10 @@ def outcome_of(fields: Any, body: Callable[[Any], Body]) -> Outcome:
         reason=reason,
         error=error_of(error),
     )
+
+
+def _is_time(field: Any) -> bool:
+    return field is None or (isinstance(field, _TIME) and -_NO_TIME < field < _NO_TIME)
 
 
 def error_of(field: Any) -> bytes:

@@ -12,6 +12,7 @@ import _random
 import ctypes
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -72,6 +73,10 @@ def fork(in_child: Callable[[], None]) -> int:
 
 
 def _call(hooks: dict[str, Callable[[], Any]], when: str) -> None:
-    if when in hooks:
+    if when not in hooks:
+        return
+    try:
         hooks[when]()
+    except BaseException:  # as with os.fork, which writes what a hook raises, and goes on
+        traceback.print_exc()
 

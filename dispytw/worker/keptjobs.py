@@ -186,7 +186,7 @@ class KeptJobs:
             self._take_back(worker)
 
     def _new_worker(self) -> Server | None:
-        """A worker more; if there can be none, the first job that waits is told so."""
+        """A worker more; if there can be none, not even one, the first job that waits is told so."""
         slot = None
         try:
             slot = self._free.pop() if self._free else self.servers.open_slot()
@@ -196,11 +196,17 @@ class KeptJobs:
                 self._free.append(slot)
             if not self._workers:
                 self._end_first(not_started(error))
+                self._try_again()
             return None
         worker = Server(slot, pid)
         self._workers.append(worker)
-        self.watch(slot.ours, partial(self._hear, worker))
+        self.watch(slot.ours, partial(self._hear_living, worker))
         return worker
+
+    def _try_again(self) -> None:
+        """There is no server whose words would remind us of the jobs that still wait."""
+        if self._waiting:
+            self.timers.after(AGAIN, self._share)
 
     def _end_first(self, outcome: Outcome | None) -> None:
         """There is no process for the first job that waits; it has ended so."""
@@ -210,6 +216,11 @@ class KeptJobs:
             self.tell(Ended(attempt, outcome))
 
     # What workers say.
+    def _hear_living(self, worker: Server) -> None:
+        """Its slot can be read; but if it has died a moment ago, what is said there may be the next one's."""
+        if worker.wait_status is None:
+            self._hear(worker)
+
     def _hear(self, worker: Server) -> None:
         for frame in worker.slot.hear():
             if isinstance(frame, Started) and worker.running is None and frame.attempt in worker.given:

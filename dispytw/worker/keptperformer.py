@@ -55,10 +55,12 @@ class KeptWorker:
     spent: bool = False
     _pid: int = attrs.field(factory=os.getpid)
     _running: Attempt | None = None
+    _spared: frozenset[int] = frozenset()
     _handlers: Sequence[tuple[int, Callable[[int, Any], None]]] = ()
 
     def begin(self) -> None:
-        """Hear signals from now on."""
+        """Hear signals from now on; processes that are there already belong to the computation's modules, and no job has left them."""
+        self._spared = frozenset(tree.children())
         self._handlers = ((_INT, self._interrupted), (_TERM, self._terminated), (NUDGE, nudged))
         self._hear_signals()
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_INT,))
@@ -133,7 +135,7 @@ class KeptWorker:
         if not tree.has_children():
             return
         tracker = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
-        spared = {getattr(tracker, "_pid", None) or 0}
+        spared = self._spared.union({getattr(tracker, "_pid", None) or 0})
         if not tree.children() <= spared:
             while not tree.sweep(spared):
                 time.sleep(0.001)  # a killed process needs its moment; nothing else is to be done here

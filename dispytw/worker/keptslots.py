@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import tempfile
+from contextlib import ExitStack
 
 import attrs
 
@@ -20,7 +21,7 @@ from dispytw.values import Attempt
 from dispytw.wire.frames import Decoder, Frame, Start, encode
 from dispytw.worker import descriptors
 from dispytw.worker.capture import CAP, Capture
-from dispytw.worker.slots import Slot
+from dispytw.worker.slots import Slot, close_end, opened_captures, opened_pair
 
 #: Keeps messages apart and in order; macOS has no sequenced packets on Unix sockets, but its datagrams there are reliable.
 _MESSAGES = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
@@ -48,23 +49,24 @@ class KeptSlot(Slot):
     @classmethod
     def open(cls, directory: str) -> KeptSlot:
         """A new slot, whose capture files are in ``directory``."""
-        ours, theirs = socket.socketpair()
-        orders_in, orders_out = socket.socketpair(socket.AF_UNIX, _MESSAGES)
-        ours.setblocking(False)
-        orders_in.setblocking(False)
-        for end in (ours, theirs, orders_in, orders_out):
-            descriptors.keep(end.fileno())
-        stdout, stderr = Capture.open(directory), Capture.open(directory)
+        with ExitStack() as opened:
+            ours, theirs = opened_pair(opened)
+            orders_in, orders_out = opened_pair(opened, _MESSAGES)
+            stdout, stderr = opened_captures(opened, directory)
+            opened.pop_all()
         passing = (theirs.fileno(), stdout.descriptor, stderr.descriptor, orders_out.fileno())
         return cls(ours, theirs, stdout, stderr, passing, orders_in=orders_in, orders_out=orders_out)
 
     @classmethod
     def open_to_strangers(cls, directory: str) -> KeptSlot:
         """A new slot for workers that are executed, which have nothing but descriptors."""
-        slot = cls.open(directory)
-        slot.memory = descriptors.keep(_memory())
-        slot.named = mmap.mmap(slot.memory, _NAME.size)
-        slot.passing = (*slot.passing, slot.memory)
+        with ExitStack() as opened:
+            slot = cls.open(directory)
+            opened.callback(slot.close)
+            slot.memory = descriptors.keep(_memory())
+            slot.named = mmap.mmap(slot.memory, _NAME.size)
+            slot.passing = (*slot.passing, slot.memory)
+            opened.pop_all()
         return slot
 
     @classmethod
@@ -124,8 +126,7 @@ class KeptSlot(Slot):
         """Close everything."""
         super().close()
         for end in (self.orders_in, self.orders_out):
-            descriptors.drop(end.fileno())
-            end.close()
+            close_end(end)
         self.named.close()
         if self.memory >= 0:
             descriptors.drop(self.memory)

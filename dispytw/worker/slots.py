@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 import attrs
 
@@ -38,20 +39,19 @@ class Slot:
     @classmethod
     def open(cls, directory: str) -> Slot:
         """A new slot, whose capture files are in ``directory``."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        for end in (ours, theirs):
-            descriptors.keep(end.fileno())
-        stdout, stderr = Capture.open(directory), Capture.open(directory)
+        with ExitStack() as opened:
+            ours, theirs = opened_pair(opened)
+            stdout, stderr = opened_captures(opened, directory)
+            opened.pop_all()
         return cls(ours, theirs, stdout, stderr, (theirs.fileno(), stdout.descriptor, stderr.descriptor))
 
     def hear(self) -> list[Frame]:
-        """What the worker said since the last time, all of it."""
+        """What the worker said since the last time; what came before nonsense counts, or a job that has begun would begin again."""
         frames: list[Frame] = []
         while self.sound:
             try:
-                received = self.ours.recv(1 << 16)
-                frames += self._decoder.feed(received)
+                for frame in self._decoder.each(self.ours.recv(1 << 16)):
+                    frames.append(frame)
             except BlockingIOError:
                 break
             except WireError:
@@ -65,7 +65,31 @@ class Slot:
     def close(self) -> None:
         """Close everything; nothing may be registered on ``ours`` any more."""
         for end in (self.ours, self.theirs):
-            descriptors.drop(end.fileno())
-            end.close()
+            close_end(end)
         self.stdout.close()
         self.stderr.close()
+
+
+def opened_pair(opened: ExitStack, kind: int = socket.SOCK_STREAM) -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, of which the first never blocks; closed with ``opened``, as when what else a slot needs cannot be had."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    for end in (ours, theirs):
+        descriptors.keep(end.fileno())
+        opened.callback(close_end, end)
+    ours.setblocking(False)
+    return ours, theirs
+
+
+def opened_captures(opened: ExitStack, directory: str) -> tuple[Capture, Capture]:
+    """Two captures, closed with ``opened``."""
+    stdout = Capture.open(directory)
+    opened.callback(stdout.close)
+    stderr = Capture.open(directory)
+    opened.callback(stderr.close)
+    return stdout, stderr
+
+
+def close_end(end: socket.socket) -> None:
+    """Close a socket of ours."""
+    descriptors.drop(end.fileno())
+    end.close()

@@ -69,10 +69,13 @@ def spawns(setup: Setup) -> bool:
 
 
 def prepare() -> None:
-    """Before any of the user's code is run: let multiprocessing make what can be given to fresh processes, as it does on Windows."""
-    import multiprocessing
+    """Before any of the user's code is run: let multiprocessing make what can be given to fresh processes, as it does on Windows.
 
-    multiprocessing.set_start_method(SPAWN, force=True)
+    It is the default, not what somebody has chosen: that may be done once, and is the user's.
+    """
+    from multiprocessing import context
+
+    context._default_context._default_context = context._concrete_contexts[SPAWN]  # type: ignore[attr-defined]
 
 
 class Spawner:

@@ -331,6 +331,19 @@ class Telling(Dispatching):
         self.dispatcher.ended(NODE, [(attempt(1), done), (attempt(2), done)])
         self.assertEqual([(uid(1), done, NODE), (uid(2), done, NODE)], self.customer.settled)
 
+    def test_an_end_that_cannot_be_told(self) -> None:
+        """It fails alone: those before it have been told, and the node tells those behind it again, which count then."""
+        self.ready()
+        self.submit(1, 2, 3)
+        body = self.customer.bodies.pop(uid(2))
+        done = Outcome(FINISHED)
+        ends = [(attempt(job), done) for job in (1, 2, 3)]
+        self.assertRaises(KeyError, self.dispatcher.ended, NODE, ends)
+        self.assertEqual([uid(1)], [job for job, *_ in self.customer.settled])
+        self.customer.bodies[uid(2)] = body
+        self.dispatcher.ended(NODE, ends)
+        self.assertEqual([uid(1), uid(3)], [job for job, *_ in self.customer.settled])
+
     def test_tried_again(self) -> None:
         """A job that failed and has retries is shown, and goes out again when it has rested, with its timeout."""
         link = self.ready()

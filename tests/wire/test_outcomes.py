@@ -46,3 +46,12 @@ class Outcomes(unittest.TestCase):
         for wrong in (None, "text", bytes(ERROR_LIMIT + 1)):
             self.assertRaises(WireError, error_of, wrong)
         self.assertEqual(bytes(ERROR_LIMIT), error_of(bytes(ERROR_LIMIT)))
+
+    def test_no_clock_shows_that(self) -> None:
+        """A time is a number that can be reckoned with: what is learned of durations would be nan for ever, and nothing be given out any more."""
+        started = [*outcome_fields(OUTCOME, written)]
+        for wrong in (float("inf"), float("-inf"), float("nan"), 1e308, "1.0"):
+            for place in (5, 6):
+                with self.assertRaises(WireError):
+                    outcome_of([*started[:place], wrong, *started[place + 1 :]], read)
+        self.assertEqual(attrs.evolve(OUTCOME, ended=1e18), outcome_of([*started[:6], 1e18, *started[7:]], read))

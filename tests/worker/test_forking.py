@@ -9,7 +9,7 @@ import unittest
 
 from dispytw.wire.frames import Ready
 from dispytw.worker import forking
-from tests.worker.driving import Driver, SupervisorTestCase, opened
+from tests.worker.driving import Driver, SupervisorTestCase, content, opened
 
 EVERY_PYTHON = True
 
@@ -58,6 +58,15 @@ class ForkTests(SupervisorTestCase):
         self.assertEqual(["before", "child", "before", "parent", "parent again", "before", "child"], seen[1][0])
         self.assertEqual(3, len({number for _, number, *_ in seen}))
         self.assertEqual({True}, {bare for *_, bare in seen})
+
+    def test_a_hook_that_raises(self) -> None:
+        """Is quoted in the job's stderr, and prevents nothing; no more than with Python's own fork."""
+        source = SOURCE.replace("    return 0\n", "    os.register_at_fork(after_in_child=lambda: 1 / 0, before=lambda: 1 / 0)\n    return 0\n", 1)
+        driver = self.supervisor(source)
+        driver.hear_a(Ready)
+        outcome = driver.run("is_bare")
+        self.assertIs(True, opened(outcome.result))
+        self.assertEqual(2, content(outcome.stderr).count(b"ZeroDivisionError"))
 
     def test_with_threads(self) -> None:
         """A setup() that started a thread gets Python's own fork, and its hooks are called once, too."""

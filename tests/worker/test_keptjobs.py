@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 from typing import Any
+from unittest import mock
 
 import attrs
 
@@ -207,6 +208,21 @@ class KeptJobsTests(unittest.TestCase):
         self.start(C)
         self.assertEqual((C, []), (self.begins(self.worker(0)), self.jobs._free))
 
+    def test_no_more_processes_for_a_while(self) -> None:
+        """Jobs that wait behind the first one do not wait for ever: a second later there may be a process."""
+        self.jobs.width = 1
+        self.start(A, B, C, D)
+        self.begins(self.worker(0))
+        self.servers.fails = True
+        self.dies(self.worker(0))
+        self.assertEqual({A, B}, set(self.ended()))
+        for later in (10.0, 20.0):
+            with mock.patch("dispytw.worker.timers.monotonic", return_value=time.monotonic() + later):
+                self.timers.run()
+            self.assertEqual({A, B, C}, set(self.ended()))
+            self.servers.fails = False
+        self.assertEqual(D, self.begins(self.worker(0)))
+
     def test_one_job_each(self) -> None:
         """Who runs one job only is given no other behind it."""
         self.jobs.most_jobs = 1
@@ -311,6 +327,32 @@ class KeptJobsTests(unittest.TestCase):
         self.jobs.reap()
         self.assertEqual({A}, set(self.ended()))
         self.assertEqual(TERMINATED, self.ended()[A].status)
+
+    def test_the_next_worker_s_words(self) -> None:
+        """Who looks whether a worker has spoken that has just died does not hear the one which serves its slot now."""
+        self.jobs.width = 1
+        self.start(A, B)
+        self.begins(self.worker(0))
+        slot = self.worker(0).slot
+        late = self.watched[slot.ours]
+        self.dies(self.worker(0))
+        self.assertIs(slot, self.worker(0).slot)
+        slot.take(wait=False)
+        slot.theirs.sendall(encode(Started(B, 1.0)))
+        late()
+        self.watched[slot.ours]()
+        self.assertEqual((B, True), (self.worker(0).running, slot.sound))
+
+    def test_nonsense_right_after_the_beginning(self) -> None:
+        """The job has begun, so it does not run again."""
+        self.start(A)
+        worker = self.worker(0)
+        worker.slot.take(wait=True)
+        worker.slot.theirs.sendall(encode(Started(A, 1.0)) + b"\xff" * 10)
+        self.watched[worker.slot.ours]()
+        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        self.jobs.reap()
+        self.assertEqual({A: TERMINATED}, {attempt: outcome.status for attempt, outcome in self.ended().items()})
 
     def test_an_outcome_that_was_never_begun(self) -> None:
         """A worker cannot end a job that it has not begun."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
 import shutil
 import tempfile
 import unittest
+from typing import Any
 from unittest import mock
 
 from dispytw.values import Attempt, Inline
 from dispytw.wire.frames import Ready, Start, encode
+from dispytw.worker import descriptors
 from dispytw.worker.keptslots import KeptSlot
 
 A, B = Attempt(b"A" * 16, 1), Attempt(b"A" * 16, 2)
@@ -49,6 +53,22 @@ class ForStrangers(unittest.TestCase):
             slot.name(A)
             self.assertTrue(slot.is_named(A))
             slot.close()
+
+
+class NoRoom(unittest.TestCase):
+    """A slot of which not everything can be had."""
+
+    def test_nothing_is_left_of_it(self) -> None:
+        """What was opened is closed, and no longer taken for ours: every child would close those numbers, whatever they are by then."""
+        makers: list[tuple[Any, str]] = [(KeptSlot.open, "dispytw.worker.capture.os.open")]
+        makers.append((KeptSlot.open_to_strangers, "dispytw.worker.keptslots._memory"))
+        for make, failing in makers:
+            with tempfile.TemporaryDirectory() as directory:
+                before = set(os.listdir("/dev/fd")), set(descriptors._ours)
+                with mock.patch(failing, side_effect=OSError(errno.EMFILE, "too many")):
+                    self.assertRaises(OSError, make, directory)
+                gc.collect()
+                self.assertEqual(before, (set(os.listdir("/dev/fd")), descriptors._ours))
 
 
 class KeptSlotTests(unittest.TestCase):

@@ -38,6 +38,12 @@ class SlotTests(unittest.TestCase):
         self.slot.theirs.sendall(encode(WORD))
         self.assertEqual(self.slot.hear(), [WORD])
 
+    def test_a_word_before_nonsense(self) -> None:
+        """Is heard, though both have come at once."""
+        self.slot.theirs.sendall(encode(WORD) + b"\xff" * 10)
+        self.assertEqual(self.slot.hear(), [WORD])
+        self.assertFalse(self.slot.sound)
+
     def test_nonsense(self) -> None:
         """A slot whose socket carried nonsense is not sound any more, and hears nothing."""
         self.slot.theirs.sendall(b"\xff" * 10)

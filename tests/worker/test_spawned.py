@@ -158,6 +158,15 @@ class OneJobEach(SpawnedCase):
         )
         self.assertEqual("extra", self.returned(self.driver_of(source), "kind"))
 
+    def test_a_setup_that_chooses(self) -> None:
+        """How multiprocessing starts processes may be said in setup, as in any program; it is what is the default already."""
+        driver = self.driver_of(
+            "import multiprocessing\ndef setup():\n    global lock, method\n    multiprocessing.set_start_method('spawn')\n"
+            "    lock, method = multiprocessing.Lock(), multiprocessing.get_start_method()\n    return 0\n"
+            "def said():\n    with lock: return method\n"
+        )
+        self.assertEqual("spawn", self.returned(driver, "said"))
+
     def test_one_that_cannot_be_made_ready(self) -> None:
         """Is tried a few times; then the job that waits ends and says why, and so do those behind it: nothing goes on for ever."""
         source = (
@@ -185,6 +194,17 @@ class Kept(SpawnedCase):
         driver = self.driver_of(max_jobs_per_worker=2)
         counts = [self.returned(driver, "look")[1].count("in a job") for _ in range(4)]
         self.assertEqual([1, 2, 1, 2], counts)
+
+    def test_what_modules_have_started(self) -> None:
+        """A process that the computation's code starts as it is laid out stays; what a job leaves beside it does not."""
+        driver = self.driver_of(
+            "import subprocess\nhelper = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+            "def asks(text):\n    helper.stdin.write(text + b'\\n'); helper.stdin.flush()\n"
+            "    return os.getpid(), helper.stdout.readline(), subprocess.Popen(['sleep', '600']).pid\n"
+        )
+        pid, *first = self.returned(driver, "asks", b"one")
+        self.assertEqual((pid, b"two\n"), self.returned(driver, "asks", b"two")[:2])
+        self.assertEqual((b"one\n", False), (first[0], is_alive(first[1])))
 
     def test_cancelled(self) -> None:
         """By KeyboardInterrupt, and the process goes on; one that waits for a process that is being made ready ends at once."""
