@@ -80,10 +80,9 @@ class KeptJobs:
     def __len__(self) -> int:
         return len(self._waiting) + sum(worker.load for worker in (*self._workers, *self._dead))
 
-    @property
-    def runs_low(self) -> bool:
-        """Whether no more than a few jobs for each worker wait."""
-        return len(self._waiting) <= self.width
+    def runs_low(self, untold: int) -> bool:
+        """Whether no more jobs wait here than have ended and not been told, or than a few for each worker."""
+        return len(self._waiting) + sum(len(worker.given) for worker in self._workers) <= max(untold, 2 * self.width)
 
     # What the daemon wants.
     def start(self, attempt: Attempt, args: Body) -> None:

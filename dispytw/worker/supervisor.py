@@ -110,7 +110,7 @@ class Supervisor:
             key.data()
         self.timers.run()
         if self._daemon is not None:
-            for frame in self._unsaid.take(monotonic(), self._jobs is None or self._jobs.runs_low):
+            for frame in self._unsaid.take(monotonic(), self._jobs is None or self._jobs.runs_low(len(self._unsaid))):
                 self._daemon.send(frame)
             self._daemon.flush()
             self._expect_room(self._daemon)

@@ -153,6 +153,19 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual(({}, [C]), (long.given, list(idle.given)))
         self.assertEqual(C, self.begins(idle))
 
+    def test_work_runs_low(self) -> None:
+        """When no more than two jobs a worker have not begun, or than have ended and not been told."""
+        self.start(*(Attempt(b"%016d" % number, 1) for number in range(10)))
+        begun = self.begins(self.worker(0))  # 9 are left
+        self.assertEqual([False, True], [self.jobs.runs_low(untold) for untold in (8, 9)])
+        self.ends(self.worker(0), begun)
+        for _ in range(2):
+            self.ends(self.worker(1), self.begins(self.worker(1)))
+            self.ends(self.worker(0), self.begins(self.worker(0)))
+        self.assertFalse(self.jobs.runs_low(0))  # as 5 are left
+        self.begins(self.worker(0))
+        self.assertTrue(self.jobs.runs_low(0))
+
     def test_a_death_costs_the_running_job_only(self) -> None:
         """Of a hundred jobs in the queues, the one that ran is Terminated; all others are begun by other workers, once each."""
         attempts = [Attempt(b"%016d" % number, 1) for number in range(100)]
