@@ -1,8 +1,9 @@
 """Keeps outcomes on the disk until they are acknowledged, and tells who may forget them.
 
-An outcome is told to its client and given to the keeper at the same time. The keeper gathers for a moment: what is acknowledged by then
-is never written. What is written is *kept*: its supervisor may forget it. Where the disk is full nothing is kept and nothing is lost, as
-the supervisors do not forget; the node takes nothing new until a write succeeds, which is tried every second.
+An outcome is told to its client and given to the keeper at the same time. The keeper gathers for longer than a client takes to acknowledge
+that is well: what is acknowledged by then is never written. What is written is *kept*: its supervisor may forget it. Where the disk is
+full nothing is kept and nothing is lost, as the supervisors do not forget; the node takes nothing new until a write succeeds, which is
+tried every second.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dispytw.wire.clock import Waker
 log = Logger()
 
 #: Seconds for which outcomes are gathered; after which a write that failed is tried again; between looks for what is too old.
-GATHERING, AGAIN, LOOK = 0.01, 1.0, 3600.0
+GATHERING, AGAIN, LOOK = 0.1, 1.0, 3600.0
 #: Seconds for which what nobody fetches is kept.
 RETENTION = 7 * 24 * 3600.0
 
@@ -172,8 +173,9 @@ class Keeper:
             log.info("the disk has room again")
             self.events.disk_has_room(True)
         if self._gathered or self._gone:
-            self._soon("write", GATHERING, self._write)
-            return
+            if self._waiting:
+                self._cancel("write")
+            return self._soon("write", 0 if self._waiting else GATHERING, self._write)
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             done.callback(None)

@@ -98,7 +98,7 @@ class Keeping(KeeperCase):
         self.keep(TWO)
         second = self.keeper.flush()
         self.assertNoResult(first)
-        self.pass_time()
+        self.pass_time(GATHERING / 2)
         for each in (first, second):
             self.successResultOf(each)
         self.assertEqual([ONE, TWO], list(self.journal.rows))

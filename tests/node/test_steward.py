@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionLost
 
 from dispytw.errors import NodeHeldError, RefusedError, StreamError
 from dispytw.node.bench import HOLD
-from dispytw.node.keeper import Keeper
+from dispytw.node.keeper import GATHERING, Keeper
 from dispytw.node.neighbours import delete_bodies
 from dispytw.node.steward import Steward
 from dispytw.node.telling import SHOWN_AFTER
@@ -292,6 +292,8 @@ class Jobs(StewardCase):
         self.clock.advance(SHOWN_AFTER)
         self.clock.advance(SHOWN_AFTER)
         self.assertEqual([("started", (TWO, 8.0))], self.alice.said[1:])
+        self.clock.advance(GATHERING)
+        self.clock.pump([0.01, 0.01])
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_an_outcome_is_kept_until_it_is_acknowledged(self) -> None:
