@@ -26,15 +26,13 @@ from dispytw.worker.capture import Capture
 from dispytw.worker.ending import CANCELLED_REASON, judge
 from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
 from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.pace import Pace
 from dispytw.worker.performer import AGAIN, NUDGE, stored_path
 from dispytw.worker.server import Server
 from dispytw.worker.serving import Servers
 from dispytw.worker.stillborn import Stillborn
 from dispytw.worker.timers import Timers
 
-#: Seconds of work that a worker may have waiting in its queue, and at most how many jobs that is.
-_AHEAD = 0.005
-_MOST_AHEAD = 64
 #: Seconds between looks at what running jobs have written.
 LOOK = 0.1
 #: Seconds after a cancel's SIGINT until it is made sure that the job has noticed, for the first time; each next wait is twice as long.
@@ -73,7 +71,7 @@ class KeptJobs:
     _workers: list[Server] = attrs.field(factory=list)
     _dead: list[Server] = attrs.field(factory=list)
     _free: list[KeptSlot] = attrs.field(factory=list)
-    _mean: float = 1.0
+    _pace: Pace = attrs.field(factory=Pace)
     _looking: bool = False
     _stillborn: Stillborn = attrs.field(factory=Stillborn)
 
@@ -83,6 +81,13 @@ class KeptJobs:
     def runs_low(self, untold: int) -> bool:
         """Whether no more jobs wait here than have ended and not been told, or than a few for each worker."""
         return len(self._waiting) + sum(len(worker.given) for worker in self._workers) <= max(untold, 2 * self.width)
+
+    @property
+    def ease(self) -> float:
+        """Seconds for which workers need not be heard: see `Pace.ease`."""
+        if len(self._workers) < self.width or self.most_jobs is not None:
+            return 0.0
+        return self._pace.ease(min(len(worker.given) for worker in self._workers))
 
     # What the daemon wants.
     def start(self, attempt: Attempt, args: Body) -> None:
@@ -163,7 +168,7 @@ class KeptJobs:
                     return self._share()
 
     def _next_worker(self) -> Server | None:
-        idlest = min(self._workers, key=lambda worker: worker.load, default=None)
+        idlest = min((each for each in self._workers if not each.lingers), key=lambda worker: worker.load, default=None)
         if (idlest is None or idlest.load) and len(self._workers) + len(self._dead) < self.width:
             return self._new_worker() or idlest
         return idlest if idlest is not None and idlest.load <= self._ahead else None
@@ -171,7 +176,7 @@ class KeptJobs:
     @property
     def _ahead(self) -> int:
         """Jobs that a server may have besides the one it runs; next to a fork, fetching one takes no time, and order is kept."""
-        return 0 if self.most_jobs == 1 else max(0 if self.forks else 1, min(_MOST_AHEAD, int(_AHEAD / self._mean)))
+        return 0 if self.most_jobs == 1 else max(0 if self.forks else 1, self._pace.ahead)
 
     def _take_back(self, worker: Server) -> bool:
         """Let everything that the worker has not taken wait again, in its old order."""
@@ -249,7 +254,7 @@ class KeptJobs:
         if stdout is not outcome.stdout or stderr is not outcome.stderr:
             outcome = attrs.evolve(outcome, stdout=stdout, stderr=stderr)
         worker.running = None
-        self._mean += 0.1 * (max(1e-5, time.time() - worker.began) - self._mean)
+        self._pace.ended((outcome.ended or time.time()) - worker.began)
         self.tell(Ended(frame.attempt, outcome))
 
     # Cancelling what runs.
@@ -376,6 +381,9 @@ class KeptJobs:
         for worker in self._workers:
             worker.slot.stdout.cut()
             worker.slot.stderr.cut()
+            worker.look()
+        if any(list(map(self._take_back, [worker for worker in self._workers if worker.lingers]))):
+            self._share()
         if len(self):
             self._look_soon()
 

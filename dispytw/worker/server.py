@@ -29,6 +29,8 @@ class Server:
     cancelled: Attempt | None = None
     stopping: Attempt | None = None
     wait_status: int | None = None
+    _seen: Attempt | None = None
+    _lingering: Attempt | None = None
     taken: dict[str, Body] = attrs.field(factory=dict)
 
     def take(self, output: str, path: str) -> Body:
@@ -44,3 +46,13 @@ class Server:
     def load(self) -> int:
         """Jobs that it has."""
         return len(self.given) + (self.running is not None)
+
+    @property
+    def lingers(self) -> bool:
+        """Whether `look` has found it twice with the job that it runs: nothing should wait behind that."""
+        return self.running is not None and self.running == self._lingering
+
+    def look(self) -> None:
+        """Said now and then, at the same intervals."""
+        self._lingering = self.running if self.running == self._seen else None
+        self._seen = self.running

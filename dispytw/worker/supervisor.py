@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import gc
 import os
-import selectors
 import signal
 import socket
 import sys
@@ -53,6 +52,7 @@ from dispytw.worker.keptperformer import KeptWorker
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import Work, look_at_modules
 from dispytw.worker.serving import ForkedServers, Performer, Servers
+from dispytw.worker.sources import Sources
 from dispytw.worker.spawning import Spawner
 from dispytw.worker.timeouts import Timeouts
 from dispytw.worker.timers import Timers
@@ -81,7 +81,7 @@ class Supervisor:
     wakeup: socket.socket
     ear: tuple[socket.socket, str]
     timers: Timers = attrs.field(factory=Timers)
-    _selector: selectors.BaseSelector = attrs.field(factory=selectors.DefaultSelector)
+    _sources: Sources = attrs.field(factory=Sources)
     _daemon: DaemonConnection | None = None
     _unsaid: Gathering = attrs.field(factory=Gathering)
     _visits: int = 0
@@ -98,7 +98,6 @@ class Supervisor:
 
     def run(self) -> int:
         """Serve until closed or left alone for too long; returns the process's exit status."""
-        descriptors.keep(self._selector.fileno())  # type: ignore[attr-defined]
         self._watch(self.wakeup, self._child_ended)
         self._expect_a_daemon(_CONNECT_LIMIT)
         while self._closing is None or self._jobs:
@@ -106,14 +105,13 @@ class Supervisor:
         return self._end(self._closing)
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(self._rest()):
-            key.data()
+        self._sources.hear(self._rest(), 0.0 if self._jobs is None else self._jobs.ease)
         self.timers.run()
         if self._daemon is not None:
             for frame in self._unsaid.take(monotonic(), self._jobs is None or self._jobs.runs_low(len(self._unsaid))):
                 self._daemon.send(frame)
             self._daemon.flush()
-            self._expect_room(self._daemon)
+            self._sources.expect_room(self._daemon.connection, self._daemon.wants_to_write)
 
     def _rest(self) -> float | None:
         """Seconds for which there is nothing to do unless something happens."""
@@ -121,15 +119,10 @@ class Supervisor:
         return min(waits, default=None)
 
     def _watch(self, source: Any, call: Callable[[], None]) -> None:
-        self._selector.register(source, selectors.EVENT_READ, call)
+        self._sources.watch(source, call)
 
     def _unwatch(self, source: Any) -> None:
-        self._selector.unregister(source)
-
-    def _expect_room(self, daemon: DaemonConnection) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if daemon.wants_to_write else 0)
-        if self._selector.get_key(daemon.connection).events != events:
-            self._selector.modify(daemon.connection, events, daemon.read)
+        self._sources.unwatch(source)
 
     def _expect_a_daemon(self, lease: float) -> None:
         self._watch(self.listener, self._accept)
@@ -140,7 +133,7 @@ class Supervisor:
         if not is_same_user(connection):
             connection.close()
             return
-        self._selector.unregister(self.listener)  # the next daemon waits until this one's words are read to the last
+        self._unwatch(self.listener)  # the next daemon waits until this one's words are read to the last
         self._visits += 1
         self._daemon = daemon = DaemonConnection(connection, self._received, self._daemon_lost)
         self._watch(connection, daemon.read)
@@ -155,7 +148,7 @@ class Supervisor:
 
     def _daemon_lost(self) -> None:
         assert self._daemon is not None
-        self._selector.unregister(self._daemon.connection)
+        self._unwatch(self._daemon.connection)
         self._daemon = None
         self._unsaid.clear()
         self._hearing.daemon_lost()
@@ -231,8 +224,8 @@ class Supervisor:
             servers = ForkedServers(self._maker(setup), setup.out, most_jobs)
         return KeptJobs(
             tell=self._tell,
-            watch=self._watch,
-            unwatch=self._unwatch,
+            watch=self._sources.watch_server,
+            unwatch=self._sources.unwatch_server,
             timers=self.timers,
             servers=servers,
             forks=forks,

@@ -166,10 +166,44 @@ class KeptJobsTests(unittest.TestCase):
         self.begins(self.worker(0))
         self.assertTrue(self.jobs.runs_low(0))
 
+    def test_nothing_waits_behind_a_job_that_takes_long(self) -> None:
+        """What its worker has been given is taken back, before it was submitted to others; more is given when that has ended."""
+        attempts = [Attempt(b"%016d" % number, 1) for number in range(100)]
+        self.jobs._pace.mean = 0.01
+        self.start(*attempts)
+        slow, quick = (self.worker(position) for position in (0, 1))
+        long = self.begins(slow)
+        behind = list(slow.given)
+        self.assertTrue(behind)
+        for _ in range(2):
+            self.ends(quick, self.begins(quick))
+            self.jobs._look()
+        self.assertEqual({}, slow.given)
+        self.assertEqual(behind, [each for each in [*self.jobs._waiting, *quick.given] if each in behind])
+        self.assertTrue(set(self.jobs._waiting).isdisjoint(quick.given))
+        while quick.given:
+            self.ends(quick, self.begins(quick))
+        self.assertEqual(1, len(self.jobs))
+        self.ends(slow, long)
+        self.start(A)
+        self.assertEqual(1, len(slow.given) + len(quick.given))
+
+    def test_ease(self) -> None:
+        """When each worker there may be has several short jobs to go on with, and is not about to be replaced."""
+        self.jobs._pace.mean = 0.001
+        self.start(*(Attempt(b"%016d" % number, 1) for number in range(7)))
+        self.assertEqual(0.0, self.jobs.ease)  # one has three
+        self.start(A)
+        self.assertGreater(self.jobs.ease, 0.0)
+        self.jobs.most_jobs = 100
+        self.assertEqual(0.0, self.jobs.ease)
+        self.jobs.most_jobs, self.jobs.width = None, 3
+        self.assertEqual(0.0, self.jobs.ease)
+
     def test_a_death_costs_the_running_job_only(self) -> None:
         """Of a hundred jobs in the queues, the one that ran is Terminated; all others are begun by other workers, once each."""
         attempts = [Attempt(b"%016d" % number, 1) for number in range(100)]
-        self.jobs._mean = 0.0001
+        self.jobs._pace.mean = 0.0001
         self.start(*attempts)
         dying = self.worker(0)
         marked = self.begins(dying)
@@ -239,7 +273,7 @@ class KeptJobsTests(unittest.TestCase):
     def test_one_job_each(self) -> None:
         """Who runs one job only is given no other behind it."""
         self.jobs.most_jobs = 1
-        self.jobs._mean = 0.0001
+        self.jobs._pace.mean = 0.0001
         self.start(A, B, C, D)
         self.assertEqual([1, 1], [worker.load for worker in self.jobs._workers])
 

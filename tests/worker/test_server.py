@@ -23,6 +23,20 @@ class ServerTests(unittest.TestCase):
         server.running = B
         self.assertEqual(2, server.load)
 
+    def test_a_job_that_takes_long(self) -> None:
+        """It lingers once it has been seen twice; the next one, or none, does not."""
+        server = Server(mock.Mock(), 1)
+        seen = []
+        for running in (None, None, A, B, B, B, None, B):
+            server.running = running
+            server.look()
+            seen.append(server.lingers)
+        self.assertEqual([False, False, False, False, True, True, False, False], seen)
+        server.look()
+        self.assertTrue(server.lingers)
+        server.running = A
+        self.assertFalse(server.lingers)
+
     def test_an_output_is_taken_once(self) -> None:
         """Asked again, as the other one did not fit the disk, it is the same."""
         slot = mock.Mock()
