@@ -157,6 +157,8 @@ class Keeper:
             return
         self._writing, self._gathered = self._gathered, {}
         gone, self._gone = self._gone, []
+        if not self._writing and not gone and self._has_room:
+            return self._written()  # everything was acknowledged in time
         written = self._rows.write(list(self._writing.values()), gone)
         written.addCallbacks(lambda _: self._written(), self._not_written, errbackArgs=(gone,))
 

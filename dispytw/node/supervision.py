@@ -36,8 +36,8 @@ END_LIMIT = 10.0
 _SWEEP_AGAIN = 0.02
 _LOG_TAIL = 4096
 _ENDINGS = (".sock", ".ear", ".log", ".pid")
-#: Attempts in one `Kept`.
-_MOST_KEPT = 10_000
+#: Attempts in one `Kept`, and seconds for which it waits for something else to be said.
+_MOST_KEPT, KEPT_WITHIN = 10_000, 0.1
 
 
 class LauncherEvents(Protocol):
@@ -91,6 +91,8 @@ class SupervisorLife:
     _connection: ConnectionToSupervisor | None = None
     _connecting: bool = False
     _unsent: list[Frame] = attrs.field(factory=list)
+    _kept: list[Attempt] = attrs.field(factory=list)
+    _saying_kept: Any = None
     _answered: bool = False
     _asked_to_end: bool = False
     _exit: str | None = None
@@ -142,7 +144,7 @@ class SupervisorLife:
         if self._connection is None:
             self._unsent += frames
         else:
-            self._connection.send(frames)
+            self._connection.send([*self._forgettable(), *frames])
 
     def close(self, run_cleanup: bool) -> None:
         """Let the supervisor cancel its jobs, run cleanup() and end."""
@@ -150,10 +152,27 @@ class SupervisorLife:
         self._asked_to_end = True
 
     def kept(self, attempts: Sequence[Attempt]) -> None:
-        """These outcomes are kept: the supervisor may forget them, also one that was asked to end."""
-        if self._connection is not None:
-            step = _MOST_KEPT
-            self._connection.send([Kept(tuple(attempts[at : at + step])) for at in range(0, len(attempts), step)])
+        """These outcomes are kept: the supervisor may forget them. It hears so with what is said next; at once if it was asked to end."""
+        if self._connection is None:
+            return
+        self._kept += attempts
+        if self._asked_to_end:
+            self._say_kept()
+        elif self._saying_kept is None:
+            self._saying_kept = self.reactor.callLater(KEPT_WITHIN, self._say_kept)
+
+    def _say_kept(self) -> None:
+        frames = self._forgettable()
+        if self._connection is not None and frames:
+            self._connection.send(frames)
+
+    def _forgettable(self) -> list[Frame]:
+        """What is to be said of outcomes that are kept; nobody has to say it any more."""
+        kept, self._kept = self._kept, []
+        if self._saying_kept is not None and self._saying_kept.active():
+            self._saying_kept.cancel()
+        self._saying_kept = None
+        return [Kept(tuple(kept[at : at + _MOST_KEPT])) for at in range(0, len(kept), _MOST_KEPT)]
 
     def kill(self) -> None:
         """End the supervisor and its jobs at once."""
@@ -201,6 +220,7 @@ class SupervisorLife:
     def disconnected(self) -> None:
         """The connection has been read to its end; the process has to end too."""
         self._connection = None
+        self._forgettable()
         if self._exit is None:
             self._allow(END_LIMIT, "")
         if self._born:

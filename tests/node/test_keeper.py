@@ -72,6 +72,19 @@ class Keeping(KeeperCase):
         self.pass_time()
         self.assertEqual([TWO], list(self.journal.rows))
 
+    def test_all_acknowledged_early(self) -> None:
+        """The disk is left alone; it is used again for the next one."""
+        self.patch(self.journal, "write", lambda *_: self.fail("there is nothing to be written"))
+        self.keep(ONE, TWO)
+        for each in (ONE, TWO):
+            self.keeper.forget(each, X.uid)
+        self.pass_time()
+        self.assertEqual([], self.clock.getDelayedCalls())
+        del self.journal.write
+        self.keep(THREE)
+        self.pass_time()
+        self.assertEqual([THREE], list(self.journal.rows))
+
     def test_acknowledged_while_it_is_written(self) -> None:
         """It is removed again, and the supervisor hears once."""
         self.keep(ONE)

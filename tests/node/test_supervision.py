@@ -6,12 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+from unittest import mock
 
+from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from dispytw.node import supervision
+from dispytw.node.adoption import Papers
 from dispytw.node.leftovers import MARK, carriers
+from dispytw.node.supervision import KEPT_WITHIN, SupervisorLife
+from dispytw.wire.frames import Cancel, Close, Frame, Kept
+from tests.node.benching import ALICE, ONE, THREE, TWO, X
 from tests.node.launching import RealLauncherCase
 from tests.worker.driving import is_alive, word_from
 
@@ -104,3 +110,60 @@ class SupervisorLifeTests(RealLauncherCase, TestCase):
         await self.events.next("gone")
         self.assertEqual(self.events.kinds(uid).count("gone"), 1)
         self.assertNotIn("ended", self.events.kinds(uid))
+
+
+class KeptOutcomesTests(SynchronousTestCase):
+    """What a supervisor hears of outcomes that are kept; a test plays its part."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.said: list[list[Frame]] = []
+        papers = Papers(X, ALICE, "alice@desk", 1)
+        self.life = SupervisorLife(self.clock, papers, None, "/run/x", "/spool/x", mock.Mock(), mock.Mock())
+        self.life.connected(mock.Mock(send=self.said.append))
+
+    def test_with_the_next_word(self) -> None:
+        """They are said before it, in one write, and once."""
+        self.life.kept([ONE])
+        self.life.kept([TWO])
+        self.assertEqual([], self.said)
+        self.life.send([Cancel(THREE)])
+        self.assertEqual([[Kept((ONE, TWO)), Cancel(THREE)]], self.said)
+        self.life.send([Cancel(THREE)])
+        self.assertEqual([[Cancel(THREE)]], self.said[1:])
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_without_another_word(self) -> None:
+        """They are not waited for."""
+        self.life.kept([ONE])
+        self.clock.advance(KEPT_WITHIN / 2)
+        self.life.kept([TWO])
+        self.clock.advance(KEPT_WITHIN / 2)
+        self.assertEqual([[Kept((ONE, TWO))]], self.said)
+        self.life.kept([THREE])
+        self.clock.advance(KEPT_WITHIN)
+        self.assertEqual([[Kept((THREE,))]], self.said[1:])
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_at_the_end(self) -> None:
+        """A supervisor that is to end waits for nothing else: it hears what there is with that, and the rest at once."""
+        self.life.kept([ONE])
+        self.life.close(True)
+        self.life.kept([TWO])
+        self.assertEqual([[Kept((ONE,)), Close(True)], [Kept((TWO,))]], self.said)
+
+    def test_many(self) -> None:
+        """No frame is longer than it may be."""
+        self.patch(supervision, "_MOST_KEPT", 2)
+        self.life.kept([ONE, TWO, THREE])
+        self.clock.advance(KEPT_WITHIN)
+        self.assertEqual([[Kept((ONE, TWO)), Kept((THREE,))]], self.said)
+
+    def test_nobody_there(self) -> None:
+        """Nothing is said, and no timer is left: an outcome that comes again is said to be kept again."""
+        self.life.kept([ONE])
+        self.life.process_exited("")
+        self.life.disconnected()
+        self.life.kept([TWO])
+        self.assertEqual([], self.said)
+        self.assertEqual([], self.clock.getDelayedCalls())
