@@ -79,8 +79,9 @@ class KeptJobs:
         return len(self._waiting) + sum(worker.load for worker in (*self._workers, *self._dead))
 
     def runs_low(self, untold: int) -> bool:
-        """Whether no more jobs wait here than have ended and not been told, or than a few for each worker."""
-        return len(self._waiting) + sum(len(worker.given) for worker in self._workers) <= max(untold, 2 * self.width)
+        """Whether no more jobs wait here than have ended and not been told, or than are done before others can come."""
+        waiting = len(self._waiting) + sum(len(worker.given) for worker in self._workers)
+        return waiting <= max(untold, self.width * self._pace.few)
 
     @property
     def ease(self) -> float:

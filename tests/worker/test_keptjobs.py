@@ -154,7 +154,7 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual(C, self.begins(idle))
 
     def test_work_runs_low(self) -> None:
-        """When no more than two jobs a worker have not begun, or than have ended and not been told."""
+        """When no more jobs have not begun than have ended and not been told, or than are done before others can have come."""
         self.start(*(Attempt(b"%016d" % number, 1) for number in range(10)))
         begun = self.begins(self.worker(0))  # 9 are left
         self.assertEqual([False, True], [self.jobs.runs_low(untold) for untold in (8, 9)])
@@ -165,6 +165,10 @@ class KeptJobsTests(unittest.TestCase):
         self.assertFalse(self.jobs.runs_low(0))  # as 5 are left
         self.begins(self.worker(0))
         self.assertTrue(self.jobs.runs_low(0))
+        self.start(*(Attempt(b"%016d" % number, 1) for number in range(10, 20)))  # 14
+        for mean, low in ((0.002, False), (0.0013, True)):
+            self.jobs._pace.mean = mean
+            self.assertEqual(low, self.jobs.runs_low(0))
 
     def test_nothing_waits_behind_a_job_that_takes_long(self) -> None:
         """What its worker has been given is taken back, before it was submitted to others; more is given when that has ended."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import unittest
 
-from dispytw.worker.pace import AHEAD, FEWEST_AT_EASE, LONGEST_EASE, MOST_AHEAD, Pace
+from dispytw.worker.pace import (
+    AHEAD,
+    FEWEST,
+    FEWEST_AT_EASE,
+    LONGEST_EASE,
+    MOST_AHEAD,
+    MOST_FEW,
+    SHORTEST_EASE,
+    WAY,
+    Pace,
+)
 
 
 class PaceTests(unittest.TestCase):
@@ -31,10 +41,14 @@ class PaceTests(unittest.TestCase):
 
     def test_ease(self) -> None:
         """No server runs out of jobs meanwhile, though they be three times as fast as thought; and it is never for long."""
-        for mean in (0.0001, 0.001, 0.004):
+        for mean in (0.00001, 0.0001, 0.001, 0.004):
             pace = Pace(mean)
             for fewest in range(MOST_AHEAD):
                 with self.subTest(mean=mean, fewest=fewest):
                     ease = pace.ease(fewest)
                     self.assertLessEqual(ease, min(LONGEST_EASE, fewest * mean / 3 * 1.001))
-                    self.assertEqual(fewest >= FEWEST_AT_EASE, ease > 0)
+                    self.assertEqual(fewest >= FEWEST_AT_EASE and fewest * mean / 3 >= SHORTEST_EASE, ease > 0)
+
+    def test_few(self) -> None:
+        """What is done before more has come; of jobs that take no time, not more than can be had."""
+        self.assertEqual([FEWEST, FEWEST, 5, MOST_FEW], [Pace(mean).few for mean in (1.0, WAY / 1.5, WAY / 5.1, 0.00001)])
