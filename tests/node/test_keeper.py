@@ -169,6 +169,17 @@ class FullDisk(KeeperCase):
         self.assertEqual([ONE, THREE], list(self.journal.rows))
         self.assertEqual([], self.clock.getDelayedCalls())
 
+    def test_nothing_to_keep(self) -> None:
+        """Whether there is room again is still found out by writing."""
+        self.room, self.journal.full = False, True
+        self.keeper.look_for_room()
+        self.room = True
+        self.pass_time(5 * AGAIN)
+        self.assertEqual([False], self.told)
+        self.journal.full = False
+        self.pass_time(2 * AGAIN)
+        self.assertEqual([False, True], self.told)
+
     def test_acknowledged_while_it_could_not_be_written(self) -> None:
         """The supervisor may forget it, and it is not tried again."""
         self.keep(ONE)

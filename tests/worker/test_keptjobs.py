@@ -192,6 +192,16 @@ class KeptJobsTests(unittest.TestCase):
         self.start(A)
         self.assertEqual(1, len(slow.given) + len(quick.given))
 
+    def test_how_long_jobs_take(self) -> None:
+        """Counts by their servers' words, however late these are heard."""
+        for number in range(100):
+            self.start(Attempt(b"%016d" % number, 1))
+            worker = self.worker(0)
+            attempt = self.begins(worker)
+            worker.began = 5.0
+            self.jobs._ended(worker, Ended(attempt, Outcome(FINISHED, started=5.0, ended=5.125)))
+        self.assertAlmostEqual(0.125, self.jobs._pace.mean, delta=0.01)
+
     def test_ease(self) -> None:
         """When each worker there may be has several short jobs to go on with, and is not about to be replaced."""
         self.jobs._pace.mean = 0.001
