@@ -41,12 +41,14 @@ class Process:
 
     :ivar own: what the process has used.
     :ivar children: what those of its children have used that have ended and were waited for.
+    :ivar started: the clock's ticks from the machine's start to the process's.
     """
 
     pid: int
     parent: int
     own: Usage
     children: Usage
+    started: int = 0
 
 
 def read(path: str) -> Process:
@@ -59,7 +61,7 @@ def read(path: str) -> Process:
     fields = rest.rpartition(") ")[2].split()  # the name between may hold anything
     minor, of_children = int(fields[7]), int(fields[8])
     user, system, child_user, child_system = (int(field) / _TICKS for field in fields[11:15])
-    return Process(int(pid), int(fields[1]), Usage(user, system, minor), Usage(child_user, child_system, of_children))
+    return Process(int(pid), int(fields[1]), Usage(user, system, minor), Usage(child_user, child_system, of_children), int(fields[19]))
 
 
 def everybody() -> list[Process]:

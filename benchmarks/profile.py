@@ -77,7 +77,10 @@ def usages(daemon: int) -> dict[str, Usage]:
     supervisors = [process for process in everybody if process.parent == daemon]
     found["supervisor"] = sum((process.own for process in supervisors), Usage())
     parents = {process.pid for process in supervisors}
-    servers = [process for process in everybody if process.parent in parents]
+    zygote, *servers = sorted(
+        (process for process in everybody if process.parent in parents), key=lambda process: (process.started, process.pid)
+    )
+    found["zygote"] = zygote.own + zygote.children
     own = sum((process.own for process in servers), Usage())
     below = [process.children for process in servers]
     below += [each.own + each.children for process in servers for each in processes.descendants(process.pid, everybody)]

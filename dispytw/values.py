@@ -11,6 +11,11 @@ from typing import NamedTuple, Union
 
 import attrs
 
+from dispytw.plain import ERROR_LIMIT as ERROR_LIMIT
+from dispytw.plain import INLINE_LIMIT as INLINE_LIMIT
+from dispytw.plain import JOB as JOB
+from dispytw.plain import WORKER as WORKER
+
 #: A job's status, in dispy's numbers: a final status is greater than a provisional one.
 CREATED = 5
 RUNNING = 6
@@ -26,20 +31,10 @@ TERMINAL = frozenset({CANCELLED, TERMINATED, ABANDONED, FINISHED})
 #: Attempts that may wait on a node behind each slot, when all slots are one computation's.
 MOST_PARKED = 100
 
-#: How a computation's jobs are kept apart: each in a process of its own, or one after another in workers that are kept.
-JOB = "job"
-WORKER = "worker"
-
 #: How the processes that run jobs come to be: as copies of the supervisor, or as fresh ones that are sent what setup() has left.
 FORK = "fork"
 SPAWN = "spawn"
 START_METHODS = (FORK, SPAWN)
-
-#: Bytes of a body up to which it travels inside a record; above, it is streamed and kept in a file.
-INLINE_LIMIT = 48 * 1024
-
-#: Bytes of a packed exception; a longer one does not come home, its traceback does.
-ERROR_LIMIT = 32 * 1024
 
 #: Why a job that was started again and again has ended.
 TOO_MANY_ATTEMPTS = "too many attempts"

@@ -226,7 +226,7 @@ def collect_given(collection: Collection, depends: Depends) -> None:
 def _role(called: Called, collection: Collection) -> Role:
     role = collection.called(called.target, called.method)
     if called.args or called.kwargs:
-        role = attrs.evolve(role, arguments=collection.arguments(called.args, called.kwargs))
+        role = role._replace(arguments=collection.arguments(called.args, called.kwargs))
     return role
 
 

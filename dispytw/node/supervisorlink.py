@@ -24,7 +24,7 @@ from dispytw.node.leftovers import MARK
 from dispytw.wire.frames import Decoder, Frame, encode
 
 #: The program a supervisor is, when nothing else is asked for.
-SUPERVISOR: tuple[str, ...] = (sys.executable, "-m", "dispytw.worker.supervisor")
+SUPERVISOR: tuple[str, ...] = (sys.executable, "-m", "dispytw.worker")
 
 _PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _NOTICE = 3

@@ -8,12 +8,10 @@ list with an entry for each call: ``[payload of what it returned]``, or ``[trace
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
-
-import attrs
-import msgpack
+from typing import Any, NamedTuple
 
 from dispytw.errors import PayloadError
+from dispytw.wire.late import msgpack
 from dispytw.wire.payload import Shipped, open_result, open_value, pack_arguments, pack_value
 
 BATCHED = b"b"
@@ -21,8 +19,7 @@ BATCHED = b"b"
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-@attrs.frozen
-class Answer:
+class Answer(NamedTuple):
     """What became of one call.
 
     :param result: payload of what it returned; None when it raised.
@@ -69,7 +66,7 @@ def open_calls(payload: bytes, define: Callable[[bytes], None]) -> list[Call]:
 def pack_answers(answers: Iterable[Answer]) -> bytes:
     """Pack what became of the calls."""
     entries = [[a.exception, a.error] if a.result is None else [a.result] for a in answers]
-    return BATCHED + bytes(msgpack.packb(entries, unicode_errors="surrogatepass"))
+    return BATCHED + bytes(msgpack().packb(entries, unicode_errors="surrogatepass"))
 
 
 def open_outcome(payload: bytes) -> Any:
@@ -86,7 +83,7 @@ def open_answers(payload: bytes) -> Batch:
     :raises PayloadError: when it is something else.
     """
     try:
-        entries = msgpack.unpackb(payload[len(BATCHED) :], unicode_errors="surrogatepass")
+        entries = msgpack().unpackb(payload[len(BATCHED) :], unicode_errors="surrogatepass")
         return Batch(Answer(entry[0]) if len(entry) == 1 else Answer(None, entry[0], entry[1]) for entry in entries)
     except (ValueError, TypeError, IndexError) as error:
         raise PayloadError(f"the results of many calls cannot be opened: {error}") from error

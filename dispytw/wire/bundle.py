@@ -8,12 +8,10 @@ single argument needs and the computation does not.
 from __future__ import annotations
 
 from types import CodeType
-from typing import Any, Union
-
-import attrs
-import msgpack
+from typing import Any, NamedTuple, Union
 
 from dispytw.errors import PayloadError
+from dispytw.wire.late import msgpack
 
 #: Names that the node gives to every job (dispy's manual, "Job functions"); a program's own stand-ins for them stay at home.
 JOB_NAMES = frozenset(
@@ -40,8 +38,7 @@ JOB_MODULES = frozenset(
 OWN_PLACE = b"o"
 
 
-@attrs.frozen
-class Module:
+class Module(NamedTuple):
     """A module of the user's, whole.
 
     :param package: whether it may have submodules.
@@ -55,8 +52,7 @@ class Module:
     source: bytes
 
 
-@attrs.frozen
-class Source:
+class Source(NamedTuple):
     """One definition in source.
 
     :param name: the name that it defines.
@@ -79,8 +75,7 @@ class Source:
         return code
 
 
-@attrs.frozen
-class Constant:
+class Constant(NamedTuple):
     """A value, or a function that only bytecode can tell.
 
     :param payload: what `dispytw.wire.payload.pack_value` made of it.
@@ -90,8 +85,7 @@ class Constant:
     payload: bytes
 
 
-@attrs.frozen
-class Import:
+class Import(NamedTuple):
     """``from module import attribute as name``, or ``import module as name`` when the attribute is empty."""
 
     name: str
@@ -99,8 +93,7 @@ class Import:
     attribute: str
 
 
-@attrs.frozen
-class Alias:
+class Alias(NamedTuple):
     """``name = target``; the target may be dotted."""
 
     name: str
@@ -112,8 +105,7 @@ _KINDS: dict[str, type[Any]] = {"s": Source, "c": Constant, "i": Import, "a": Al
 _LETTERS = {kind: letter for letter, kind in _KINDS.items()}
 
 
-@attrs.frozen
-class Role:
+class Role(NamedTuple):
     """A function that is called: the computation, setup or cleanup.
 
     :param name: its name in the namespace (may be dotted), or empty when it comes as a payload.
@@ -126,8 +118,7 @@ class Role:
     arguments: bytes = b""
 
 
-@attrs.frozen
-class Bundle:
+class Bundle(NamedTuple):
     """All code of a computation, or a supplement to it.
 
     :param home: the module of the user's that the namespace is: ``__main__``, or one of ``modules``.
@@ -156,6 +147,11 @@ class Bundle:
     cleanup: Role | None = None
 
 
+def mentioned(packed: bytes) -> frozenset[str]:
+    """Names that jobs are given and that a bundle's bytes have in them: all that its code may use, and perhaps more."""
+    return frozenset(name for name in JOB_NAMES if name.encode() in packed)
+
+
 def encode(bundle: Bundle) -> bytes:
     """A bundle as bytes."""
     roles = [bundle.computation, bundle.setup, bundle.cleanup]
@@ -163,15 +159,15 @@ def encode(bundle: Bundle) -> bytes:
         bundle.home,
         bundle.package,
         bundle.aliases,
-        [_fields(module) for module in bundle.modules],
+        [tuple(module) for module in bundle.modules],
         bundle.imports,
-        [[_LETTERS[type(entry)], *_fields(entry)] for entry in bundle.entries],
+        [[_LETTERS[type(entry)], *entry] for entry in bundle.entries],
         bundle.wanted,
         bundle.initial,
         bundle.instead,
-        [None if role is None else _fields(role) for role in roles],
+        [None if role is None else tuple(role) for role in roles],
     ]
-    return bytes(msgpack.packb(fields, unicode_errors="surrogatepass"))
+    return bytes(msgpack().packb(fields, unicode_errors="surrogatepass"))
 
 
 def decode(packed: bytes) -> Bundle:
@@ -180,7 +176,7 @@ def decode(packed: bytes) -> Bundle:
     :raises PayloadError: when they are not a bundle.
     """
     try:
-        home, package, aliases, modules, imports, entries, wanted, initial, instead, roles = msgpack.unpackb(
+        home, package, aliases, modules, imports, entries, wanted, initial, instead, roles = msgpack().unpackb(
             packed, unicode_errors="surrogatepass", use_list=False
         )
         return Bundle(
@@ -197,7 +193,3 @@ def decode(packed: bytes) -> Bundle:
         )
     except (ValueError, TypeError, KeyError) as error:
         raise PayloadError(f"the computation's code cannot be opened: {error}") from error
-
-
-def _fields(value: Any) -> tuple[Any, ...]:
-    return attrs.astuple(value, recurse=False)

@@ -8,7 +8,7 @@ It keeps each outcome until the daemon says `Kept`. A supervisor runs as many jo
 gets those back that have not started (`GivenBack`). `Close` asks for the end: running jobs are cancelled, cleanup() is run, and the
 closed connection is the answer.
 
-Whoever serves a slot, a kept worker or a forker, is given `Start` and says `Started` and `Ended` to its supervisor in the same frames.
+Whoever serves a slot, a kept worker or a forker, talks to its supervisor in fewer bytes (`dispytw.worker.slotwords`).
 
 What a running job says goes the same way; see `dispytw.wire.jobframes`.
 

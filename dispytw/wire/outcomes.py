@@ -44,7 +44,7 @@ def outcome_of(fields: Any, body: Callable[[Any], Body]) -> Outcome:
     error = fields[8] if len(fields) == 9 else b""
     _expect(status in (FINISHED, TERMINATED, CANCELLED), "with a status that ends nothing")
     _expect(exception is None or isinstance(exception, str), "with an exception that is no text")
-    _expect(_is_time(started) and _is_time(ended), "with a time that is none")
+    _expect(is_time(started) and is_time(ended), "with a time that is none")
     _expect(isinstance(reason, str), "with a reason that is no text")
     return Outcome(
         status=status,
@@ -59,7 +59,8 @@ def outcome_of(fields: Any, body: Callable[[Any], Body]) -> Outcome:
     )
 
 
-def _is_time(field: Any) -> bool:
+def is_time(field: Any) -> bool:
+    """Whether it is a time that a clock may show, or none."""
     return field is None or (isinstance(field, _TIME) and -_NO_TIME < field < _NO_TIME)
 
 

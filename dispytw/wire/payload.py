@@ -22,12 +22,10 @@ import struct
 import sys
 from collections.abc import Callable
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, Protocol
-
-import attrs
-import msgpack
+from typing import Any, NamedTuple, Protocol
 
 from dispytw.errors import PayloadError
+from dispytw.wire.late import msgpack
 
 PICKLED, BYTECODE, SUPPLEMENTED, MSGPACK = b"p", b"d", b"s", b"m"
 
@@ -56,8 +54,7 @@ class Shipped(Protocol):
         """Whether this function, packed by value, gets the namespace as its globals; otherwise it brings copies of what it uses."""
 
 
-@attrs.frozen
-class Packed:
+class Packed(NamedTuple):
     """Bytes for the other end.
 
     :param python: (major, minor) of the only Python that can open them, or None for any.
@@ -82,7 +79,9 @@ def pack_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], shipped: Shipp
         raise PayloadError(f"{_culprit(args, kwargs, shipped)} cannot be sent to nodes: {error}") from error.__cause__
 
 
-def open_arguments(data: bytes, define: Callable[[bytes], None] | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def open_arguments(
+    data: bytes, define: Callable[[bytes], None] | None = None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Open what `pack_arguments` packed.
 
     :param define: takes a supplement and defines what is in it.
@@ -97,6 +96,36 @@ def open_arguments(data: bytes, define: Callable[[bytes], None] | None = None) -
         return opened
     except Exception as error:
         raise _unopened(error) from error
+
+
+def not_opened(error: PayloadError) -> PayloadError:
+    """What a job raises whose arguments cannot be opened."""
+    return PayloadError(f"the job's arguments cannot be opened on this node: {error}")
+
+
+def calling(
+    function: Callable[..., Any], pack: Callable[[Any], bytes], otherwise: Callable[[bytes], bytes]
+) -> Callable[[bytes], bytes]:
+    """Makes what calls a function with packed arguments, and packs what it returns.
+
+    In a forked process each name that is looked up is a page or two to be copied, so for plain arguments and results nothing is.
+
+    :param pack: packs results that are not plain.
+    :param otherwise: does it all for arguments that are not plain.
+    """
+    form, scalars, most, loads, dumps = PICKLED, _SCALARS, _SHORT, pickle.loads, pickle.dumps
+
+    def call(payload: bytes) -> bytes:
+        if payload[:1] != form or len(payload) > most:
+            return otherwise(payload)
+        try:
+            args, kwargs = loads(payload[1:])
+        except Exception as error:
+            raise not_opened(_unopened(error)) from error
+        value = function(*args, **kwargs)
+        return form + dumps(value, 5) if type(value) in scalars else pack(value)
+
+    return call
 
 
 def pack_result(value: Any, shipped: Shipped) -> bytes:
@@ -160,7 +189,7 @@ def _open(data: memoryview, define: Callable[[bytes], None] | None) -> Any:
     if form == BYTECODE:
         return _open_bytecode(body)
     if form == MSGPACK:
-        return msgpack.unpackb(body, unicode_errors="surrogatepass")
+        return msgpack().unpackb(body, unicode_errors="surrogatepass")
     if form == SUPPLEMENTED and define is not None:
         (length,) = _LENGTH.unpack_from(body)
         define(bytes(body[_LENGTH.size : _LENGTH.size + length]))
@@ -173,7 +202,9 @@ def _open_bytecode(body: memoryview) -> Any:
     if made_by != PYTHON:
         raise PayloadError(
             "it holds bytecode of Python {}.{} (a lambda, a closure, or a class made at run time) and cannot be opened "
-            "by Python {}.{}; define it with def or class in a file, or run one version everywhere".format(*made_by, *PYTHON)
+            "by Python {}.{}; define it with def or class in a file, or run one version everywhere".format(
+                *made_by, *PYTHON
+            )
         )
     import dill
 
@@ -318,7 +349,14 @@ def _reduced_enum(cls: Any) -> tuple[Any, ...]:
     makers = {name: methods.pop(name) for name in ("__new__", "__init__") if name in methods}
     members = {name: member.value for name, member in cls.__members__.items()}
     named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    return _enum, (type(cls), cls.__name__, cls.__bases__, makers, members), {**named, **methods}, None, None, _fill_enum
+    return (
+        _enum,
+        (type(cls), cls.__name__, cls.__bases__, makers, members),
+        {**named, **methods},
+        None,
+        None,
+        _fill_enum,
+    )
 
 
 def _is_method(value: Any, cls: type) -> bool:

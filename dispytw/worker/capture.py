@@ -7,19 +7,16 @@ head stays, the rest is dropped and counted, and the disk never fills.
 from __future__ import annotations
 
 import os
-import re
 import sys
 
-import attrs
-
-from dispytw.values import EMPTY, INLINE_LIMIT, Body, Inline, Stored
+from dispytw.plain import INLINE_LIMIT
 from dispytw.worker import descriptors
+from dispytw.worker.slotwords import output_here, output_in_file
 
 #: Bytes that are kept of each of a job's two outputs.
 CAP = 8 * 1024 * 1024
 #: "At least", as what is written between the look and the cut goes uncounted.
-_NOTE = b"\n[at least %d bytes of output beyond this point were dropped]\n"
-_NOTED = re.compile(rb"\n\[at least (\d+) bytes of output beyond this point were dropped\]\n\Z")
+NOTE = b"\n[at least %d bytes of output beyond this point were dropped]\n"
 
 
 def write_by_line() -> None:
@@ -35,17 +32,17 @@ def _nameless(directory: str) -> int:
     return descriptors.keep(descriptor)
 
 
-@attrs.define
 class Capture:
     """One output of one slot.
 
     :param descriptor: what becomes the job's descriptor 1 or 2.
     :param cap: bytes to keep.
+    :ivar dropped: bytes that were not kept, at least.
     """
 
-    descriptor: int
-    cap: int
-    _dropped: int = 0
+    def __init__(self, descriptor: int, cap: int) -> None:
+        self.descriptor, self.cap = descriptor, cap
+        self.dropped = 0
 
     @classmethod
     def open(cls, directory: str, cap: int = CAP) -> Capture:
@@ -58,37 +55,30 @@ class Capture:
         if size <= self.cap:
             return size
         os.ftruncate(self.descriptor, self.cap)
-        self._dropped += size - self.cap
+        self.dropped += size - self.cap
         return self.cap
 
-    def take(self, path: str) -> Body:
-        """What was captured, with a note of what was dropped; the capture is empty afterwards.
+    def is_empty(self) -> bool:
+        """Whether nothing was written; the quickest way to know. Who writes appends, wherever that leaves the file's position.
+
+        :raises OSError: when the job has closed it.
+        """
+        return os.lseek(self.descriptor, 0, os.SEEK_END) == 0 and not self.dropped
+
+    def take(self, path: str) -> bytes:
+        """What was captured, with a note of what was dropped, as `dispytw.worker.slotwords` says it; the capture is empty afterwards.
 
         :param path: file to be made when it is more than `INLINE_LIMIT` bytes.
         :raises OSError: when that cannot be made; then nothing has been taken.
         """
         size = self.cut()
         if not size:
-            return EMPTY
-        note = _NOTE % self._dropped if self._dropped else b""
-        body = self._copied(path, size, note) if size + len(note) > INLINE_LIMIT else Inline(self._read(0, size) + note)
+            return b""
+        note = NOTE % self.dropped if self.dropped else b""
+        is_long = size + len(note) > INLINE_LIMIT
+        said = output_in_file(path, self._copied(path, size, note)) if is_long else output_here(self._read(0, size) + note)
         self.clear()
-        return body
-
-    def noted(self, body: Body) -> Body:
-        """What somebody else has taken, with one note of all that was dropped, by whom it may be."""
-        dropped, self._dropped = self._dropped, 0
-        if not dropped or not isinstance(body, Stored):
-            return body
-        with open(body.path, "r+b") as copy:
-            copy.seek(-min(body.size, len(_NOTE) + 20), os.SEEK_END)
-            earlier = _NOTED.search(copy.read())
-            if earlier:
-                dropped += int(earlier[1])
-                copy.seek(-len(earlier[0]), os.SEEK_END)
-            copy.write(_NOTE % dropped)
-            copy.truncate()
-            return Stored(body.path, copy.tell())
+        return said
 
     def tail(self, size: int) -> bytes:
         """The last bytes written."""
@@ -99,7 +89,7 @@ class Capture:
     def clear(self) -> None:
         """Forget what was captured."""
         os.ftruncate(self.descriptor, 0)
-        self._dropped = 0
+        self.dropped = 0
 
     def close(self) -> None:
         """Give the file up."""
@@ -109,7 +99,7 @@ class Capture:
     def _read(self, start: int, size: int) -> bytes:
         return os.pread(self.descriptor, size, start)
 
-    def _copied(self, path: str, size: int, note: bytes) -> Stored:
+    def _copied(self, path: str, size: int, note: bytes) -> int:
         try:
             with open(path, "wb") as copy:
                 copy.writelines(self._read(start, min(1 << 20, size - start)) for start in range(0, size, 1 << 20))
@@ -118,4 +108,4 @@ class Capture:
             if os.path.exists(path):
                 os.unlink(path)
             raise
-        return Stored(path, size + len(note))
+        return size + len(note)

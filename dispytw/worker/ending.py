@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Union
 
 import attrs
 import msgpack
 
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Body, Inline
-from dispytw.worker.words import Raised, Returned, Said
-
-#: First byte of a payload that is plain msgpack.
-MSGPACK_FORMAT = b"m"
+from dispytw.values import CANCELLED, ERROR_LIMIT, FINISHED, TERMINATED, Body, Inline, Outcome, Stored
+from dispytw.worker.raising import MSGPACK_FORMAT, packed_death
+from dispytw.worker.words import LENGTH, RAISED, RETURNED, STORED, TEXT
 
 #: Why a job that ran when it was cancelled has ended.
 CANCELLED_REASON = "cancelled while it ran"
+
+
+@attrs.frozen
+class Returned:
+    """The body returned this."""
+
+    result: Body
+
+
+@attrs.frozen
+class Raised:
+    """The body, or what was before it, raised this: its traceback, and the exception itself as in `values.Outcome`."""
+
+    exception: str
+    error: bytes = b""
+
+
+Said = Union[Returned, Raised]
 
 
 @attrs.frozen
@@ -27,6 +44,30 @@ class Ending:
     exception: str | None = None
     reason: str = ""
     error: bytes = b""
+
+
+def opened_word(kind: int, content: bytes, path: str) -> Said | None:
+    """A worker's word; None when there was none, or something that cannot be one.
+
+    :param kind: as `dispytw.worker.words` has them.
+    :param path: where a result is that did not fit.
+    """
+    if kind == RETURNED:
+        return Returned(Inline(content))
+    if kind == RAISED:
+        return _raised(content)
+    if kind == STORED and len(content) == LENGTH.size:
+        return Returned(Stored(path, *LENGTH.unpack(content)))
+    return None
+
+
+def _raised(content: bytes) -> Raised | None:
+    """What was raised; None for what cannot be that."""
+    if len(content) < TEXT.size:
+        return None
+    end = TEXT.size + TEXT.unpack_from(content)[0]
+    text, error = content[TEXT.size : end], content[end:]
+    return Raised(text.decode("utf-8", "replace"), error) if len(error) <= ERROR_LIMIT else None
 
 
 def judge(word: Said | None, wait_status: int, *, cancelled: bool, program: bool, stderr_tail: str = "") -> Ending:
@@ -52,13 +93,12 @@ def judge(word: Said | None, wait_status: int, *, cancelled: bool, program: bool
     return _failed(_quoting(_death(code, cancelled, program), stderr_tail), how, cancelled)
 
 
-def packed_death(how: str, number: int) -> bytes:
-    """How a process ended, as `values.Outcome` has it.
+def not_started(text: str, ended: float) -> Outcome:
+    """The outcome of an attempt for which no process could be made.
 
-    :param how: ``exit`` or ``signal``.
-    :param number: its exit status, or the signal's.
+    :param text: why.
     """
-    return MSGPACK_FORMAT + bytes(msgpack.packb([how, number]))
+    return Outcome(TERMINATED, exception=text, ended=ended, reason="its process could not be started")
 
 
 def _failed(exception: str, error: bytes, cancelled: bool) -> Ending:

@@ -16,20 +16,16 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 
-import attrs
-
-from dispytw.values import TERMINATED, Attempt, Outcome
-from dispytw.wire.frames import Ended, Start
 from dispytw.worker import forking, masks, tree
 from dispytw.worker.capture import Capture
-from dispytw.worker.ending import judge
-from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.performer import NUDGE, Place, Work, perform, stored_path
+from dispytw.worker.performer import NUDGE, Work, worker
+from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.serving import taken
+from dispytw.worker.slotwords import CANCELLED, FORM, PROGRAM, UNSTARTED, over, stored_path
 from dispytw.worker.tracebacks import text_of
-from dispytw.worker.words import Word
+from dispytw.worker.voice import voice
+from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised
 
 #: Seconds after which a job has ended although something that it left does not die (a process stuck in the kernel).
 PATIENCE = 5.0
@@ -42,7 +38,6 @@ FORCE = int(signal.SIGQUIT)
 _HEARD = (_INT, _TERM, FORCE, NUDGE, _CHLD)
 
 
-@attrs.define(eq=False)
 class Forker:
     """One slot's forker, in its own process.
 
@@ -51,41 +46,56 @@ class Forker:
     :ivar spent: whether something still runs that a job left and that does not die: no other job may be near it.
     """
 
-    work: Work
-    slot: KeptSlot
-    spent: bool = False
-    _place: Place = attrs.field(init=False)
-    _closing: tuple[int, ...] = ()
+    alone = True
+
+    def __init__(self, work: Work, slot: ServedSlot) -> None:
+        self.work, self.slot, self.spent = work, slot, False
+        self._word = Word()
+        self._failure: OSError | None = None
 
     def begin(self) -> None:
         """Block signals, and make ready what every worker gets."""
         if sys.platform != "linux":
             _signal.signal(_CHLD, _ignored)
         masks.hold(_HEARD)
-        for capture in (self.slot.stdout, self.slot.stderr):
+        slot = self.slot
+        for capture in (slot.stdout, slot.stderr):
             os.close(capture.descriptor)
-        self.slot.stdout, self.slot.stderr = Capture(1, self.slot.stdout.cap), Capture(2, self.slot.stderr.cap)
-        self._closing = (self.slot.theirs.fileno(), self.slot.orders_out.fileno())
-        self._place = Place(os.getpid(), Word())
+        slot.stdout, slot.stderr = Capture(1, slot.stdout.cap), Capture(2, slot.stderr.cap)
+        self._fork = forking.simplest() or self._full_fork
+        self._be_worker = worker(self.work, self._word, slot.private if forking.simplest() else ())
+        forking.tidy()
 
-    def perform(self, start: Start) -> Ended:
+    def perform(self, order: bytes) -> bytes:
         """Fork a worker for the job, and see it to its end; a fork that fails is an outcome too."""
-        began = time.time()
-        try:
-            pid = forking.fork(self._leave_to_worker)
-        except OSError as error:
-            return Ended(start.attempt, not_started(error))
+        tag, began = order[:FORM], time.time()
+        voice.tag = tag
+        pid = self._fork()
         if pid == 0:
-            perform(self.work, start, self._place)
-        status = self._seen_to_its_end(pid, start.attempt)
+            self._be_worker(order)
+        if pid < 0:
+            return self._not_started(tag, began)
+        status = self._seen_to_its_end(pid, tag)
         self.spent = not tree.is_childless() and not _is_swept()
-        return Ended(start.attempt, self._outcome(start.attempt, status, began))
+        return self._over(tag, began, status)
+
+    def _full_fork(self) -> int:
+        """Fork where others want to know of it, or other threads run; like the C library's it returns -1 for an error."""
+        try:
+            return forking.fork(self._leave_to_worker)
+        except OSError as error:
+            self._failure = error
+            return -1
 
     def _leave_to_worker(self) -> None:
-        for descriptor in self._closing:
+        for descriptor in self.slot.private:
             os.close(descriptor)
 
-    def _seen_to_its_end(self, pid: int, attempt: Attempt) -> int:
+    def _not_started(self, tag: bytes, began: float) -> bytes:
+        word = raised(text_of(self._failure or forking.failure()), b"")
+        return over(tag, began, time.time(), RAISED, word, bits=UNSTARTED)
+
+    def _seen_to_its_end(self, pid: int, tag: bytes) -> int:
         """Sleep until the worker has ended, passing on what is meant for it; returns its wait status."""
         while True:
             signum = _signal.sigwait(_HEARD)
@@ -93,7 +103,7 @@ class Forker:
                 status = tree.reap_last(pid)
                 if status is not None:
                     return status
-            elif self.slot.is_named(attempt):
+            elif self.slot.is_named(tag):
                 self._pass_on(_KILL if signum == FORCE else signum, pid)
 
     def _pass_on(self, signum: int, pid: int) -> None:
@@ -102,25 +112,20 @@ class Forker:
             tree.signal_group(pid, signum)
         os.kill(pid, signum)  # also reaches a worker that has no group of its own yet
 
-    def _outcome(self, attempt: Attempt, status: int, began: float) -> Outcome:
-        path = partial(stored_path, self.work.out, attempt)
-        word = self._place.word.take(path("result"))
-        program, cancelled = self.work.program is not None, self.slot.is_named(attempt)
-        tail = "" if word else self.slot.stderr.tail(TAIL).decode("utf-8", "replace")
-        ending = judge(word, status, cancelled=cancelled, program=program, stderr_tail=tail)
-        if ending.result is None:
-            _remove(path("result"))
-        return Outcome(
-            status=ending.status,
-            result=ending.result,
-            stdout=taken(self.slot.stdout, path("stdout"), attempt),
-            stderr=taken(self.slot.stderr, path("stderr"), attempt),
-            exception=ending.exception,
-            started=began,
-            ended=time.time(),
-            reason=ending.reason,
-            error=ending.error,
-        )
+    def _over(self, tag: bytes, began: float, status: int) -> bytes:
+        slot = self.slot
+        kind, word = self._word.take()
+        if kind == RETURNED and slot.stdout.is_empty() and slot.stderr.is_empty():
+            return over(tag, began, time.time(), kind, word)
+        bits = CANCELLED * slot.is_named(tag) | PROGRAM * (self.work.program is not None)
+        tail = b"" if kind else slot.stderr.tail(TAIL)
+        if kind not in (RETURNED, STORED):
+            _remove(stored_path(self.work.out, tag, "result"))
+        stdout, stderr = (taken(each, stored_path(self.work.out, tag, name)) for each, name in self._outputs())
+        return over(tag, began, time.time(), kind, word, status, bits, stdout, stderr, tail)
+
+    def _outputs(self) -> tuple[tuple[Capture, str], tuple[Capture, str]]:
+        return (self.slot.stdout, "stdout"), (self.slot.stderr, "stderr")
 
 
 def _is_swept() -> bool:
@@ -132,11 +137,6 @@ def _is_swept() -> bool:
             return False
         signal.sigtimedwait({_CHLD}, left)
     return True
-
-
-def not_started(error: OSError) -> Outcome:
-    """The outcome of an attempt for which no process could be made."""
-    return Outcome(TERMINATED, exception=text_of(error), ended=time.time(), reason="its process could not be started")
 
 
 def _ignored(signum: int, frame: object) -> None:

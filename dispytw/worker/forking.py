@@ -8,18 +8,23 @@ whatever others have registered with `os.register_at_fork` is called.
 
 from __future__ import annotations
 
-import _random
 import ctypes
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 _registered: list[dict[str, Callable[[], Any]]] = []
 #: Holds the interpreter's lock while it is called: the child goes on as its owner.
-_fork: Callable[[], int] | None = ctypes.PyDLL(None, use_errno=True).fork if sys.platform == "linux" else None
+_libc = ctypes.PyDLL(None, use_errno=True) if sys.platform == "linux" else None
+_fork: Callable[[], int] | None = _libc.fork if _libc is not None else None
+#: `os._exit`; called as a worker calls other things, it copies fewer pages.
+leave: Callable[[int], NoReturn] = _libc._exit if _libc is not None else os._exit
+
+#: Modules whose hooks repair locks, of which none is held where there is one thread; random numbers are seen to here.
+_NEEDLESS = {"logging", "random", "threading"}
 
 _bare = False
 #: What a child of a bare fork does before anything else, in the order of what it mends.
@@ -32,7 +37,8 @@ def note_registrations() -> None:
 
     def noted(**hooks: Callable[[], Any]) -> None:
         register(**hooks)
-        _registered.append(hooks)
+        if not all(getattr(hook, "__module__", None) in _NEEDLESS for hook in hooks.values()):
+            _registered.append(hooks)
 
     os.register_at_fork = noted  # type: ignore[assignment]
 
@@ -46,7 +52,31 @@ def look_at_threads() -> None:
         _bare = False
     random = sys.modules.get("random")
     if random is not None:
+        import _random
+
         _repairs.append(partial(_random.Random.seed, random._inst))
+
+
+def simplest() -> Callable[[], int] | None:
+    """The C library's fork, where no more has to be done than `repairs`; -1 means that `failure` tells why there is no process."""
+    return _fork if _bare and not _registered else None
+
+
+def repairs() -> tuple[Callable[[], Any], ...]:
+    """What a child of that has to call."""
+    return tuple(_repairs)
+
+
+def failure() -> OSError:
+    """Why the C library's fork has failed."""
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
+def tidy() -> None:
+    """Before many forks: give back what the C library keeps of memory that was freed, or each child might sort it, and copy it for that."""
+    if _libc is not None and hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
 
 
 def fork(in_child: Callable[[], None]) -> int:
@@ -67,8 +97,7 @@ def fork(in_child: Callable[[], None]) -> int:
     for hooks in _registered:
         _call(hooks, "after_in_child" if pid == 0 else "after_in_parent")
     if pid < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise failure()
     return pid
 
 
@@ -79,4 +108,3 @@ def _call(hooks: dict[str, Callable[[], Any]], when: str) -> None:
         hooks[when]()
     except BaseException:  # as with os.fork, which writes what a hook raises, and goes on
         traceback.print_exc()
-

@@ -14,12 +14,12 @@ from typing import Protocol
 from dispytw.values import Attempt
 from dispytw.wire.frames import Frame, Setup
 from dispytw.wire.jobframes import Answer, Follow, Limits, Logged
-from dispytw.worker import speaking
 from dispytw.worker.capture import Capture
 from dispytw.worker.daemonlink import DaemonConnection
 from dispytw.worker.ear import Ear
 from dispytw.worker.following import Follower
 from dispytw.worker.timers import Timers
+from dispytw.worker.voice import voice
 
 #: Bytes that may wait for the daemon before lines for its log are not sent any more.
 _MOST_UNSENT = 1024 * 1024
@@ -56,13 +56,12 @@ class Hearing:
         self._say = say
         self.jobs: SpeakingJobs | None = None
         self.daemon: DaemonConnection | None = None
-        listener, speaking.voice.ear = ear
+        listener, voice.ear = ear
         self._ear = Ear(listener, watch, unwatch, self._tell, self._is_running)
         self._follower = Follower(self._tell, timers, self._is_here, self._capture, self._is_running)
 
-    def set_up(self, setup: Setup, pack: Callable[[object], bytes]) -> None:
-        """The computation is known: what a job has to know to speak."""
-        speaking.voice.spool, speaking.voice.home, speaking.voice.pack = setup.spool, setup.cwd, pack
+    def set_up(self, setup: Setup) -> None:
+        """The computation is known."""
 
     def connected(self, daemon: DaemonConnection) -> None:
         """A daemon has come, and knows where the supervisor stands."""
@@ -82,7 +81,7 @@ class Hearing:
         elif isinstance(frame, Follow):
             self._follower.follow(frame)
         elif isinstance(frame, Limits):
-            speaking.voice.max_file_size = frame.max_file_size
+            voice.max_file_size = frame.max_file_size
 
     def ended(self, attempt: Attempt) -> None:
         """A job has ended."""

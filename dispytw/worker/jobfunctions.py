@@ -2,33 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-
-from dispytw.worker import speaking
-
-#: Lines logged by jobs go to the node's log, not to the job's stderr.
-dispynode_logger = logging.getLogger("dispynode")
-
-
-class _LineToNode(logging.Handler):
-    """Each record goes to the node's log, which names the job; what cannot go there stands in the supervisor's own."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not speaking.log_line(record.levelno, self.format(record)):
-            line = f"{record.levelname} job process {record.process}: {self.format(record)}\n"
-            os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
-
-
-def log_to(descriptor: int) -> None:
-    """Let dispynode_logger speak; what is not heard goes to a duplicate of ``descriptor``, which jobs inherit."""
-    dispynode_logger.addHandler(_LineToNode(os.dup(descriptor)))
-    dispynode_logger.setLevel(logging.DEBUG)
-    dispynode_logger.propagate = False
+from collections.abc import Collection
 
 
 def dispy_provisional_result(result: object, relay: bool = False, timeout: float | None = 10) -> int:
@@ -40,6 +15,8 @@ def dispy_provisional_result(result: object, relay: bool = False, timeout: float
     :returns: 0 once the client has it, else -1, and the job's stderr says why.
     :raises PayloadError: when the result cannot be pickled.
     """
+    from dispytw.worker import speaking
+
     return speaking.provisional_result(result, timeout)
 
 
@@ -51,6 +28,8 @@ def dispy_send_file(path: str, relay: bool = False, timeout: float | None = 10) 
     :param timeout: seconds that the client has to answer, or None; while bytes travel, time does not count.
     :returns: 0 once the client has written and verified it, else -1, and the job's stderr says why.
     """
+    from dispytw.worker import speaking
+
     return speaking.send_file(path, timeout)
 
 
@@ -59,6 +38,19 @@ def dispy_send_file(path: str, relay: bool = False, timeout: float | None = 10) 
 NAMES: dict[str, object] = {
     "dispy_provisional_result": dispy_provisional_result,
     "dispy_send_file": dispy_send_file,
-    "dispynode_logger": dispynode_logger,
     "dispy_job_path": os.getcwd(),
 }
+
+
+def names(mentions: Collection[str]) -> dict[str, object]:
+    """The same, with what takes time to load where the code has it in it; then what that needs is loaded now, and once.
+
+    :param mentions: of `dispytw.wire.bundle.JOB_NAMES`.
+    """
+    if "dispynode_logger" in mentions:
+        from dispytw.worker.nodelog import dispynode_logger
+
+        return {**NAMES, "dispynode_logger": dispynode_logger}
+    if "dispy_provisional_result" in mentions or "dispy_send_file" in mentions:
+        from dispytw.worker import speaking  # noqa: F401
+    return NAMES

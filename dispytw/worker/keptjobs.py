@@ -20,18 +20,22 @@ from functools import partial
 import attrs
 
 from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome, Stored
-from dispytw.wire.frames import Ended, Frame, Runs, Start, Started
+from dispytw.wire.frames import Ended, Frame, Runs, Started
 from dispytw.worker import tree
 from dispytw.worker.capture import Capture
-from dispytw.worker.ending import CANCELLED_REASON, judge
-from dispytw.worker.forker import FORCE, PATIENCE, TAIL, not_started
+from dispytw.worker.ending import CANCELLED_REASON, judge, not_started
+from dispytw.worker.forker import FORCE, PATIENCE, TAIL
 from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.pace import Pace
-from dispytw.worker.performer import AGAIN, NUDGE, stored_path
+from dispytw.worker.performer import AGAIN, NUDGE
 from dispytw.worker.server import Server
-from dispytw.worker.serving import Servers
+from dispytw.worker.servers import Servers
+from dispytw.worker.slots import noted
+from dispytw.worker.slotwords import TAG as TAG_OF
+from dispytw.worker.slotwords import stored_path
 from dispytw.worker.stillborn import Stillborn
 from dispytw.worker.timers import Timers
+from dispytw.worker.tracebacks import text_of
 
 #: Seconds between looks at what running jobs have written.
 LOOK = 0.1
@@ -106,7 +110,9 @@ class KeptJobs:
 
     def standing(self) -> list[Runs]:
         """What is here, for a daemon that has just connected."""
-        running = [Runs(each.running, each.began, _stored(each.args)) for each in (*self._workers, *self._dead) if each.running]
+        running = [
+            Runs(each.running, each.began, _stored(each.args)) for each in (*self._workers, *self._dead) if each.running
+        ]
         waiting = {**{a: args for each in self._workers for a, args in each.given.items()}, **self._waiting}
         return [*running, *(Runs(attempt, None, _stored(args)) for attempt, args in waiting.items())]
 
@@ -160,7 +166,7 @@ class KeptJobs:
             if worker is None:
                 return
             attempt, args = next(iter(self._waiting.items()))
-            if not worker.slot.give(Start(attempt, args)):
+            if not worker.slot.give(attempt, args):
                 return
             worker.given[attempt] = self._waiting.pop(attempt)
         if any(not worker.load for worker in self._workers):
@@ -181,7 +187,7 @@ class KeptJobs:
 
     def _take_back(self, worker: Server) -> bool:
         """Let everything that the worker has not taken wait again, in its old order."""
-        back = [start.attempt for start in worker.slot.take_back()]
+        back = worker.slot.take_back()
         returned = {attempt: worker.given.pop(attempt) for attempt in back if attempt in worker.given}
         self._waiting = {**returned, **self._waiting}
         return bool(returned)
@@ -200,7 +206,7 @@ class KeptJobs:
             if slot is not None:
                 self._free.append(slot)
             if not self._workers:
-                self._end_first(not_started(error))
+                self._end_first(not_started(text_of(error), time.time()))
                 self._try_again()
             return None
         worker = Server(slot, pid)
@@ -251,7 +257,7 @@ class KeptJobs:
         outcome = frame.outcome
         if worker.cancelled == frame.attempt and outcome.status == TERMINATED:
             outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON, error=b"")
-        stdout, stderr = worker.slot.stdout.noted(outcome.stdout), worker.slot.stderr.noted(outcome.stderr)
+        stdout, stderr = noted(worker.slot.stdout, outcome.stdout), noted(worker.slot.stderr, outcome.stderr)
         if stdout is not outcome.stdout or stderr is not outcome.stderr:
             outcome = attrs.evolve(outcome, stdout=stdout, stderr=stderr)
         worker.running = None
@@ -357,7 +363,7 @@ class KeptJobs:
         self.timers.after(AGAIN, self.reap)
 
     def _outcome(self, worker: Server, attempt: Attempt) -> Outcome:
-        slot, path = worker.slot, partial(stored_path, self.out, attempt)
+        slot, path = worker.slot, partial(stored_path, self.out, TAG_OF.pack(*attempt))
         assert worker.wait_status is not None
         tail = slot.stderr.tail(TAIL).decode("utf-8", "replace")
         ending = judge(None, worker.wait_status, cancelled=worker.cancelled == attempt, program=False, stderr_tail=tail)

@@ -11,35 +11,32 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-import attrs
-
-from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Outcome
 from dispytw.wire.bundle import OWN_PLACE
-from dispytw.wire.frames import Ended, Start
 from dispytw.wire.paths import OWN_FILES
-from dispytw.worker import ownplace, speaking, tree
-from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker import ownplace, tree
 from dispytw.worker.performer import (
     NUDGE,
     Namespace,
+    as_word,
     flush_output,
     forget_parents_children,
     nudged,
-    read_body,
-    stored_path,
-    written_body,
+    read_order,
 )
 from dispytw.worker.raising import packed_error
+from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.serving import taken
+from dispytw.worker.slotwords import FORM, over, stored_path
 from dispytw.worker.tracebacks import text_of
+from dispytw.worker.voice import voice
+from dispytw.worker.words import RAISED, raised
 
+_NEVER = float("nan")
 _INT, _TERM = int(signal.SIGINT), int(signal.SIGTERM)
 
 
-@attrs.define(eq=False)
 class KeptWorker:
     """One kept worker, in its own process.
 
@@ -48,15 +45,14 @@ class KeptWorker:
     :param out: directory for bodies above `INLINE_LIMIT`.
     """
 
-    namespace: Namespace
-    slot: KeptSlot
-    cwd: str
-    out: str
-    spent: bool = False
-    _pid: int = attrs.field(factory=os.getpid)
-    _running: Attempt | None = None
-    _spared: frozenset[int] = frozenset()
-    _handlers: Sequence[tuple[int, Callable[[int, Any], None]]] = ()
+    alone = spent = False
+
+    def __init__(self, namespace: Namespace, slot: ServedSlot, *, cwd: str, out: str) -> None:
+        self.namespace, self.slot, self.cwd, self.out = namespace, slot, cwd, out
+        self._pid = os.getpid()
+        self._running: bytes | None = None
+        self._spared: frozenset[int] = frozenset()
+        self._handlers: Sequence[tuple[int, Callable[[int, Any], None]]] = ()
 
     def begin(self) -> None:
         """Hear signals from now on; processes that are there already belong to the computation's modules, and no job has left them."""
@@ -70,20 +66,20 @@ class KeptWorker:
             if _signal.getsignal(signum) != handler:
                 _signal.signal(signum, handler)
 
-    def perform(self, start: Start) -> Ended:
+    def perform(self, order: bytes) -> bytes:
         """Run one job."""
         self._prepare()
-        ended = self._tried(start)
+        tag = order[:FORM]
+        began, kind, word = self._tried(order, tag)
         self.namespace.restore()
         ownplace.leave()
         if os.getpid() != self._pid:
             os._exit(1)  # a child that the job forked, coming back from the body: it has no word
         flush_output()
         self._sweep()
-        path = partial(stored_path, self.out, start.attempt)
-        stdout = taken(self.slot.stdout, path("stdout"), start.attempt)
-        stderr = taken(self.slot.stderr, path("stderr"), start.attempt)
-        return Ended(start.attempt, ended(stdout=stdout, stderr=stderr, ended=time.time()))
+        stdout = taken(self.slot.stdout, stored_path(self.out, tag, "stdout"))
+        stderr = taken(self.slot.stderr, stored_path(self.out, tag, "stderr"))
+        return over(tag, began, time.time(), kind, word, stdout=stdout, stderr=stderr)
 
     def _prepare(self) -> None:
         """What an earlier job may have changed and the next one relies on."""
@@ -92,32 +88,28 @@ class KeptWorker:
         os.chdir(self.cwd)
         self._hear_signals()
 
-    def _tried(self, start: Start) -> Callable[..., Outcome]:
-        """How the body went; the outcome lacks what is known when all that it left is over."""
-        began = None
+    def _tried(self, order: bytes, tag: bytes) -> tuple[float, int, bytes]:
+        """When the body began, nan if it did not, and the word that tells how it went."""
+        began = _NEVER
         try:
             try:
-                payload = read_body(start.args)
+                payload = read_order(order)
                 if payload[:1] == OWN_PLACE:
-                    payload = ownplace.enter(payload, stored_path(self.out, start.attempt, OWN_FILES), self.cwd)
+                    payload = ownplace.enter(payload, stored_path(self.out, tag, OWN_FILES), self.cwd)
                 began = time.time()
-                self._running = start.attempt
-                self._look_whether_cancelled(start.attempt)
-                speaking.begin(start.attempt)
+                self._running = tag
+                self._look_whether_cancelled(tag)
+                voice.tag = tag
                 result = self.namespace.perform(payload)
             finally:
                 self._running = None
-            return partial(Outcome, FINISHED, self._written(start.attempt, result), started=began)
+            return began, *as_word(result, self.out, tag)
         except BaseException as error:
             self._running = None
-            packed = packed_error(error, self.namespace)
-            return partial(Outcome, TERMINATED, exception=text_of(error), started=began, error=packed)
+            return began, RAISED, raised(text_of(error), packed_error(error, self.namespace))
 
-    def _written(self, attempt: Attempt, result: bytes) -> Body:
-        return written_body(result, stored_path(self.out, attempt, "result"))
-
-    def _look_whether_cancelled(self, attempt: Attempt) -> None:
-        if self.slot.is_named(attempt):
+    def _look_whether_cancelled(self, tag: bytes) -> None:
+        if self.slot.is_named(tag):
             raise KeyboardInterrupt
 
     def _interrupted(self, signum: int, frame: Any) -> None:

@@ -9,7 +9,8 @@ import _signal  # type: ignore[import-not-found]  # see dispytw.worker.performer
 import ctypes
 import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 _INT = (int(signal.SIGINT),)
 _SIZE = 128  # bytes of a sigset_t, the largest known
@@ -32,6 +33,20 @@ def hold(signals: Collection[int]) -> None:
         for signum in _body:
             _libc.sigaddset(_body_set, signum)
         _libc.sigaddset(_int_set, *_INT)
+
+
+def letting_through() -> Callable[[], object]:
+    """Makes `let_through`, for a worker."""
+    if _set is None:
+        return let_through
+    return partial(_set, int(signal.SIG_SETMASK), _body_set, None)
+
+
+def blocking() -> Callable[[], object]:
+    """Makes `block`, for a worker."""
+    if _set is None:
+        return block
+    return partial(_set, int(signal.SIG_BLOCK), _int_set, None)
 
 
 def let_through() -> None:

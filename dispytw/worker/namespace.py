@@ -17,16 +17,28 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import attrs
-
 from dispytw.errors import PayloadError
 from dispytw.wire.batches import BATCHED, open_calls
-from dispytw.wire.bundle import JOB_MODULES, Alias, Bundle, Constant, Entry, Import, Module, Role, Source, decode
-from dispytw.wire.payload import Packed, open_arguments, open_value, pack_result, pack_value
+from dispytw.wire.bundle import (
+    JOB_MODULES,
+    JOB_NAMES,
+    Alias,
+    Bundle,
+    Constant,
+    Entry,
+    Import,
+    Module,
+    Role,
+    Source,
+    decode,
+)
+from dispytw.wire.payload import Packed, calling, not_opened, open_arguments, open_value, pack_result, pack_value
+from dispytw.worker import jobfunctions
 from dispytw.worker.batching import perform_calls
 from dispytw.worker.replacing import Replaced
 
 _MAIN = ("__main__", "__mp_main__")
+_LOGGER = b"dispynode_logger"
 
 
 class Missing:
@@ -42,7 +54,6 @@ class Missing:
         raise ModuleNotFoundError(self.__dict__["_reason"])
 
 
-@attrs.define(eq=False)
 class ShippedFinder:
     """Imports the user's modules from their source in the bundle: a meta path finder, and a loader.
 
@@ -51,8 +62,9 @@ class ShippedFinder:
     :param given: names that every module may use without importing them.
     """
 
-    given: Mapping[str, object]
-    modules: dict[str, Module] = attrs.field(factory=dict)
+    def __init__(self, given: dict[str, object], modules: dict[str, Module] | None = None) -> None:
+        self.given = given
+        self.modules = {} if modules is None else modules
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -62,7 +74,9 @@ class ShippedFinder:
         if module is None:
             return None
         loader: Any = self
-        spec = importlib.machinery.ModuleSpec(fullname, loader, origin=module.filename or None, is_package=module.package)
+        spec = importlib.machinery.ModuleSpec(
+            fullname, loader, origin=module.filename or None, is_package=module.package
+        )
         spec.has_location = bool(module.filename)
         return spec
 
@@ -81,7 +95,6 @@ class ShippedFinder:
         return importlib.util.decode_source(self.modules[name].source)
 
 
-@attrs.define(eq=False)
 class Namespace:
     """A computation, laid out and ready to be called.
 
@@ -89,12 +102,11 @@ class Namespace:
     :param module: the module that its globals belong to.
     """
 
-    bundle: Bundle
-    module: ModuleType
-    finder: ShippedFinder
-    _defined: set[tuple[str, str]] = attrs.field(factory=set)
-    _calls: dict[str, Callable[..., Any]] = attrs.field(factory=dict)
-    _replaced: Replaced | None = None
+    def __init__(self, bundle: Bundle, module: ModuleType, finder: ShippedFinder) -> None:
+        self.bundle, self.module, self.finder = bundle, module, finder
+        self._defined: set[tuple[str, str]] = set()
+        self._calls: dict[str, Callable[..., Any]] = {}
+        self._replaced: Replaced | None = None
 
     @property
     def names(self) -> dict[str, Any]:
@@ -132,14 +144,31 @@ class Namespace:
 
         :raises PayloadError: when the arguments cannot be opened or the result cannot be packed; anything else is the job's own.
         """
+        if _LOGGER in args_payload:
+            self._give_logger()
         try:
             many = open_calls(args_payload, self.extend) if args_payload[:1] == BATCHED else None
             args, kwargs = open_arguments(args_payload, self.extend) if many is None else ((), {})
         except PayloadError as error:
-            raise PayloadError(f"the job's arguments cannot be opened on this node: {error}") from error.__cause__
+            raise not_opened(error) from error.__cause__
         if many is not None:
             return perform_calls(self._calls["computation"], many, self)
         return self.pack(self._calls["computation"](*args, **kwargs))
+
+    def _give_logger(self) -> None:
+        """The arguments have code in them that uses the logger, which may not be here, as the computation's own does not."""
+        given = jobfunctions.names({_LOGGER.decode()})
+        self.finder.given.update(given)
+        for name, value in given.items():
+            vars(self.module).setdefault(name, value)
+
+    def performing(self) -> Callable[[bytes], bytes]:
+        """Makes `perform`, for a process that runs one job: what plain arguments and results need has been looked up."""
+        return (
+            calling(self._calls["computation"], self.pack, self.perform)
+            if "computation" in self._calls
+            else self.perform
+        )
 
     def pack(self, value: object) -> bytes:
         """Pack a result, final or provisional.
@@ -252,25 +281,25 @@ class Namespace:
         _show_in_tracebacks(source)
 
 
-def load(bundle: bytes, *, facts: Mapping[str, object]) -> Namespace:
+def load(bundle: Bundle, *, facts: Mapping[str, object], mentions: Collection[str] = JOB_NAMES) -> Namespace:
     """Lay out a computation in this process, which is its own from now on.
 
     :param facts: names that jobs see beside those of `dispytw.worker.jobfunctions`: dispy_node_name and so on.
-    :raises PayloadError: when the bundle or something in it cannot be opened here.
+    :param mentions: names of those that its code has in it, as far as is known.
+    :raises PayloadError: when something in the bundle cannot be opened here.
     """
-    opened = decode(bundle)
-    given = {**_job_functions(), **facts}
-    finder = ShippedFinder(given, {module.name: module for module in opened.modules})
+    given = {**jobfunctions.names(mentions), **facts}
+    finder = ShippedFinder(given, {module.name: module for module in bundle.modules})
     sys.meta_path.insert(0, finder)
-    module = importlib.import_module(opened.home) if opened.home in finder.modules else ModuleType("__main__")
-    namespace = Namespace(opened, module, finder)
+    module = importlib.import_module(bundle.home) if bundle.home in finder.modules else ModuleType("__main__")
+    namespace = Namespace(bundle, module, finder)
     _retired.append(sys.modules["__main__"])
-    for name in (*_MAIN, *opened.aliases):
+    for name in (*_MAIN, *bundle.aliases):
         sys.modules[name] = module
-    vars(module).update({**given, **_given(set(opened.wanted), {})})
-    if opened.home not in finder.modules:
-        module.__package__ = opened.package
-    namespace.define(opened)
+    vars(module).update({**given, **_given(set(bundle.wanted), {})})
+    if bundle.home not in finder.modules:
+        module.__package__ = bundle.package
+    namespace.define(bundle)
     namespace.prepare()
     return namespace
 
@@ -279,10 +308,6 @@ def load(bundle: bytes, *, facts: Mapping[str, object]) -> Namespace:
 _retired: list[ModuleType] = []
 
 
-def _job_functions() -> dict[str, object]:
-    from dispytw.worker.jobfunctions import NAMES
-
-    return dict(NAMES)
 
 
 def _given(wanted: set[str], given: Mapping[str, object]) -> dict[str, object]:

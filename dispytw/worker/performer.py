@@ -15,23 +15,20 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
-
-import attrs
-import msgpack
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from dispytw.errors import PayloadError
-from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
+from dispytw.plain import INLINE_LIMIT
 from dispytw.wire.bundle import OWN_PLACE
-from dispytw.wire.frames import Setup, Start
+from dispytw.wire.late import msgpack
 from dispytw.wire.paths import OWN_FILES
-from dispytw.worker import descriptors, masks, ownplace, tree
-from dispytw.worker.ending import MSGPACK_FORMAT
-from dispytw.worker.raising import ErrorPacker, packed_error
-from dispytw.worker.slots import Slot
-from dispytw.worker.speaking import voice as _voice
+from dispytw.wire.payload import PICKLED
+from dispytw.worker import descriptors, forking, masks, ownplace, tree
+from dispytw.worker.raising import MSGPACK_FORMAT, ErrorPacker, packed_error
+from dispytw.worker.servedslot import ServedSlot
+from dispytw.worker.slotwords import ARGUMENTS, FORM, HERE, stored_path
 from dispytw.worker.tracebacks import text_of
-from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised, stored_size
+from dispytw.worker.words import HEAD, RAISED, RETURNED, STORED, Word, raised, stored_size
 
 _SIGCHLD = int(signal.SIGCHLD)
 #: Follows a cancel's SIGINT: Python's own handler only notes a signal, and a body that goes to sleep in a system call right then sleeps on.
@@ -52,12 +49,34 @@ class Namespace(ErrorPacker, Protocol):
     def perform(self, args_payload: bytes) -> bytes:
         """Call the computation; raises what it raises."""
 
+    def performing(self) -> Callable[[bytes], bytes]:
+        """Makes what calls the computation with packed arguments, and packs what it returns; raises what it raises."""
+
     def restore(self) -> None:
         """Undo what was there for one job only."""
 
 
-@attrs.frozen
-class Work:
+class Terms(Protocol):
+    """What is to be known of a computation; see `dispytw.worker.computation.Terms`."""
+
+    @property
+    def program(self) -> str | None:
+        """Its program."""
+
+    @property
+    def cwd(self) -> str:
+        """Its directory."""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What jobs may read."""
+
+    @property
+    def out(self) -> str:
+        """Where long results go."""
+
+
+class Work(NamedTuple):
     """What all jobs of a computation have in common.
 
     :param program: absolute path of the program to become, or None to call the namespace's function.
@@ -71,44 +90,93 @@ class Work:
     out: str
 
     @classmethod
-    def of(cls, setup: Setup, namespace: Namespace) -> Work:
+    def of(cls, terms: Terms, namespace: Namespace) -> Work:
         """As the daemon has said; a program's own directory comes first in its PATH."""
-        program = None if setup.program is None else os.path.join(setup.cwd, setup.program)
-        path = setup.cwd + os.pathsep + os.environ.get("PATH", os.defpath)
-        environment = {**os.environ, **setup.facts, "dispy_job_path": setup.cwd, "PATH": path}
-        return cls(namespace, program, environment, setup.out)
+        program = None if terms.program is None else os.path.join(terms.cwd, terms.program)
+        path = terms.cwd + os.pathsep + os.environ.get("PATH", os.defpath)
+        environment = {**os.environ, **terms.facts, "dispy_job_path": terms.cwd, "PATH": path}
+        return cls(namespace, program, environment, terms.out)
 
 
-@attrs.frozen
-class Place:
-    """What a worker gets from its forker.
-
-    :param parent: the forker's process id, without which a worker ends.
-    :param word: takes the worker's word.
-    """
-
-    parent: int
-    word: Word
+def read_order(order: bytes) -> bytes:
+    """The arguments of an attempt, wherever they are."""
+    if order[FORM:ARGUMENTS] == HERE:
+        return order[ARGUMENTS:]
+    with open(order[ARGUMENTS:].decode("utf-8", "surrogateescape"), "rb") as stored:
+        return stored.read()
 
 
-def stored_path(out: str, attempt: Attempt, kind: str) -> str:
-    """Where a body of this attempt goes when it is too long to be carried around."""
-    return os.path.join(out, f"{attempt.job.hex()}-{attempt.number}.{kind}")
+def worker(work: Work, word: Word, forgetting: tuple[int, ...]) -> Callable[[bytes], NoReturn]:
+    """Makes what a forked child calls to be the worker of an attempt, whose order it takes; it never returns.
 
-
-def perform(work: Work, start: Start, place: Place) -> NoReturn:
-    """Be the worker of an attempt; called right after the fork, in the child, and never returns.
-
+    Everything is looked up here, before the fork: each name that is looked up afterwards is a page or two to be copied, for every job.
     SIGINT is blocked when it is called, and nothing else is needed that the forker has blocked.
+
+    :param word: takes the worker's word.
+    :param forgetting: descriptors that are not for jobs.
     """
-    status = 1
-    try:
-        make_own(place.parent)
-        status = _perform(work, start, place)
-    except BaseException as error:  # a fault of ours: it is quoted with the exit status
-        os.write(2, text_of(error).encode())
-    finally:
-        os._exit(status)
+    parent, getppid, getpid, setsid, close, leave = (
+        os.getpid(),
+        os.getppid,
+        os.getpid,
+        os.setsid,
+        os.close,
+        forking.leave,
+    )
+    die_with_parent, let_through, block = tree.dying_with_parent(), masks.letting_through(), masks.blocking()
+    mends, modules = (*(forking.repairs() if forking.simplest() else ()), *_mends), sys.modules
+    standard: Callable[[str], Any] = vars(sys).get
+    program, perform = work.program is not None, work.namespace.performing()
+    memory, leave_head, room, head = word.memory, HEAD.pack_into, ARGUMENTS, HEAD.size
+    plain, most = HERE + PICKLED, INLINE_LIMIT
+
+    def be_worker(order: bytes) -> NoReturn:
+        status = 1
+        try:
+            die_with_parent()
+            if getppid() != parent:
+                leave(1)
+            setsid()
+            for descriptor in forgetting:
+                close(descriptor)
+            for mend in mends:
+                mend()
+            me = getpid()
+            try:
+                if program or order[FORM : room + 1] != plain:
+                    kind, said = _said(work, order, perform)
+                else:
+                    try:
+                        let_through()  # a cancel that came before is heard now
+                        said = perform(order[room:])
+                    finally:
+                        block()
+                    kind = RETURNED
+                    if len(said) > most:
+                        kind, said = as_word(said, work.out, order[:FORM])
+            except BaseException as error:
+                block()
+                kind, said = RAISED, raised(text_of(error), packed_error(error, work.namespace))
+            for stream in (standard("stdout"), standard("stderr")):
+                try:
+                    stream.flush()
+                except (OSError, ValueError, AttributeError):
+                    pass  # closed or replaced by the job, whose business that is
+            if getpid() != me:
+                leave(1)  # a child that the job forked, coming back from the body: it has no word
+            end = head + len(said)
+            memory[head:end] = said
+            leave_head(memory, 0, kind, end - head)
+            if "multiprocessing.util" in modules:
+                end_multiprocessing()
+                flush_output()
+            status = 0
+        except BaseException as error:  # a fault of ours: it is quoted with the exit status
+            os.write(2, text_of(error).encode())
+        finally:
+            leave(status)
+
+    return be_worker
 
 
 def make_own(parent: int) -> None:
@@ -119,7 +187,7 @@ def make_own(parent: int) -> None:
         mend()
 
 
-def become_worker(slot: Slot, supervisor: int) -> None:
+def become_worker(slot: ServedSlot, supervisor: int) -> None:
     """Make this process, forked by the supervisor, one of its own, and let it write to its slot's captures.
 
     :param supervisor: process id of the parent, without which it ends.
@@ -130,7 +198,7 @@ def become_worker(slot: Slot, supervisor: int) -> None:
     _signal.signal(NUDGE, nudged)
     os.dup2(slot.stdout.descriptor, 1)
     os.dup2(slot.stderr.descriptor, 2)
-    for descriptor in slot.passing:
+    for descriptor in slot.passed:
         descriptors.guard(descriptor)
 
 
@@ -160,42 +228,29 @@ def forget_parents_children() -> None:
         util._run_after_forkers()
 
 
-def _perform(work: Work, start: Start, place: Place) -> int:
-    me = os.getpid()
-    kind, word = _tried(work, start)
-    flush_output()
-    if os.getpid() != me:
-        return 1  # a child that the job forked, coming back from the body: it has no word
-    place.word.leave(kind, word)
-    if "multiprocessing.util" in sys.modules:
-        end_multiprocessing()
-        flush_output()
-    return 0
-
-
-def _tried(work: Work, start: Start) -> tuple[int, bytes]:
-    """The worker's word."""
+def _said(work: Work, order: bytes, perform: Callable[[bytes], bytes]) -> tuple[int, bytes]:
+    """The worker's word, whatever the job is; raises what the job raises."""
     try:
-        try:
-            payload, environment = read_body(start.args), work.environment
-            if payload[:1] == OWN_PLACE:
-                own = stored_path(work.out, start.attempt, OWN_FILES)
-                payload = ownplace.enter(payload, own, environment["dispy_job_path"])
-                environment = ownplace.environment_at(own, environment)
-            if work.program is not None:
-                _execute(work.program, payload, environment)
-            _voice.attempt = start.attempt
-            masks.let_through()  # a cancel that came before is heard now
-            result = work.namespace.perform(payload)
-            if len(result) <= INLINE_LIMIT:
-                return RETURNED, result
-            written_body(result, stored_path(work.out, start.attempt, "result"))
-            return STORED, stored_size(len(result))
-        finally:
-            masks.block()
-    except BaseException as error:
+        tag = order[:FORM]
+        payload, environment = read_order(order), work.environment
+        if payload[:1] == OWN_PLACE:
+            own = stored_path(work.out, tag, OWN_FILES)
+            payload = ownplace.enter(payload, own, environment["dispy_job_path"])
+            environment = ownplace.environment_at(own, environment)
+        if work.program is not None:
+            _execute(work.program, payload, environment)
+        masks.let_through()
+        return as_word(perform(payload), work.out, tag)
+    finally:
         masks.block()
-        return RAISED, raised(text_of(error), packed_error(error, work.namespace))
+
+
+def as_word(result: bytes, out: str, tag: bytes) -> tuple[int, bytes]:
+    """A result as a word, in a file when it is long."""
+    if len(result) <= INLINE_LIMIT:
+        return RETURNED, result
+    _store(result, stored_path(out, tag, "result"))
+    return STORED, stored_size(len(result))
 
 
 def _execute(program: str, payload: bytes, environment: dict[str, str]) -> NoReturn:
@@ -214,7 +269,7 @@ def _execute(program: str, payload: bytes, environment: dict[str, str]) -> NoRet
 def _strings(payload: bytes) -> list[str]:
     """A program's arguments: a msgpack list of strings, with or without its format byte."""
     try:
-        arguments: Any = msgpack.unpackb(payload[payload[:1] == MSGPACK_FORMAT :], unicode_errors="surrogatepass")
+        arguments: Any = msgpack().unpackb(payload[payload[:1] == MSGPACK_FORMAT :], unicode_errors="surrogatepass")
     except ValueError as error:
         raise PayloadError(f"the program's arguments cannot be opened: {error}") from error
     if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
@@ -222,21 +277,10 @@ def _strings(payload: bytes) -> list[str]:
     return arguments
 
 
-def read_body(body: Body) -> bytes:
-    """The bytes of a body, wherever they are."""
-    if isinstance(body, Inline):
-        return body.data
-    with open(body.path, "rb") as stored:
-        return stored.read()
-
-
-def written_body(payload: bytes, path: str) -> Body:
-    """A payload as a body; in a file at ``path`` when it is too long to be carried around."""
-    if len(payload) <= INLINE_LIMIT:
-        return Inline(payload)
+def _store(payload: bytes, path: str) -> None:
+    """Write a long result; where the disk is full, it waits for room."""
     while not _is_stored(payload, path):
         time.sleep(AGAIN)
-    return Stored(path, len(payload))
 
 
 def _is_stored(payload: bytes, path: str) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, Protocol
 
-from dispytw.values import ERROR_LIMIT
-from dispytw.worker.ending import packed_death
+from dispytw.plain import ERROR_LIMIT
+
+#: First byte of a payload that is plain msgpack.
+MSGPACK_FORMAT = b"m"
+#: In msgpack, the head of a list of two, and of a number of four bytes, which follow.
+_PAIR, _NUMBER = b"\x92", struct.Struct(">Bi")
+_FOUR_BYTES = 0xD2
 
 
 class ErrorPacker(Protocol):
@@ -26,9 +32,21 @@ def packed_error(error: BaseException, namespace: ErrorPacker | None) -> bytes:
         return b""
     try:
         packed = namespace.pack_error(error)
-    except BaseException:  # a class of the user's may raise anything while it is pickled; the traceback's text tells what happened
+    except (
+        BaseException
+    ):  # a class of the user's may raise anything while it is pickled; the traceback's text tells what happened
         return b""
     return packed if len(packed) <= ERROR_LIMIT else b""
+
+
+def packed_death(how: str, number: int) -> bytes:
+    """How a process ended, as `values.Outcome` has it.
+
+    :param how: ``exit`` or ``signal``.
+    :param number: its exit status, or the signal's.
+    """
+    text = how.encode()
+    return MSGPACK_FORMAT + _PAIR + bytes([0xA0 + len(text)]) + text + _NUMBER.pack(_FOUR_BYTES, number)
 
 
 def _status(code: Any) -> int:

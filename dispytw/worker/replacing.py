@@ -6,8 +6,6 @@ import sys
 from types import ModuleType
 from typing import Any, Protocol
 
-import attrs
-
 from dispytw.wire.bundle import Bundle, Module
 
 _NOTHING = object()
@@ -19,7 +17,6 @@ class Finder(Protocol):
     modules: dict[str, Module]
 
 
-@attrs.define(eq=False)
 class Replaced:
     """What has made way for a job's own code.
 
@@ -27,11 +24,11 @@ class Replaced:
     :param finder: of modules that came whole.
     """
 
-    module: ModuleType
-    finder: Finder
-    _names: dict[str, Any] = attrs.field(factory=dict)
-    _shipped: dict[str, Module | None] = attrs.field(factory=dict)
-    _loaded: dict[str, ModuleType | None] = attrs.field(factory=dict)
+    def __init__(self, module: ModuleType, finder: Finder) -> None:
+        self.module, self.finder = module, finder
+        self._names: dict[str, Any] = {}
+        self._shipped: dict[str, Module | None] = {}
+        self._loaded: dict[str, ModuleType | None] = {}
 
     def make_way(self, bundle: Bundle) -> None:
         """Note what the bundle will replace, and take its modules out so that its own are imported."""

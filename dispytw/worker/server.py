@@ -6,6 +6,7 @@ import attrs
 
 from dispytw.values import EMPTY, Attempt, Body
 from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.slots import output_of
 
 
 @attrs.define(eq=False)
@@ -39,7 +40,7 @@ class Server:
         :raises OSError: when there is no room for that.
         """
         if output not in self.taken:
-            self.taken[output] = getattr(self.slot, output).take(path)
+            self.taken[output] = output_of(getattr(self.slot, output).take(path))
         return self.taken[output]
 
     @property

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from dispytw.values import WORKER
-from dispytw.worker import capture, jobfunctions, speaking
+from dispytw.wire.bundle import decode
+from dispytw.worker import capture
 from dispytw.worker.keptperformer import KeptWorker
-from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.performer import end_multiprocessing, flush_output
+from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.serving import serve
 from dispytw.worker.spawning import Papers
+from dispytw.worker.voice import voice
 
 
 class LastingOneJob(KeptWorker):
@@ -35,13 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     :param arguments: numbers: who has started it, jobs that it may run (0 for any), bytes that a job's file may have, descriptors.
     """
-    supervisor, most_jobs, max_file_size, papers_file, *passed = map(int, sys.argv[1:] if arguments is None else arguments)
+    supervisor, most_jobs, max_file_size, papers_file, *passed = map(
+        int, sys.argv[1:] if arguments is None else arguments
+    )
     for descriptor in (papers_file, *passed):
         os.set_inheritable(descriptor, False)
     capture.write_by_line()
-    jobfunctions.log_to(2)
-    speaking.voice.max_file_size = max_file_size
-    serve(partial(make, papers_file), KeptSlot.handed(tuple(passed)), supervisor, most_jobs or None)
+    voice.log = os.dup(2)
+    voice.max_file_size = max_file_size
+    serve(partial(make, papers_file), tuple(passed), supervisor, most_jobs or None)
 
 
 def read(descriptor: int) -> Papers:
@@ -54,7 +58,7 @@ def read(descriptor: int) -> Papers:
 
 def settle(papers: Papers) -> None:
     """Make this process what the supervisor is for those that are copies of it."""
-    setup, voice = papers.setup, speaking.voice
+    setup = papers.setup
     sys.path[:] = papers.path
     os.chdir(setup.cwd)
     voice.ear, voice.spool, voice.home = papers.ear, setup.spool, setup.cwd
@@ -66,16 +70,16 @@ def settle(papers: Papers) -> None:
         resource_tracker._resource_tracker._fd = papers.tracker  # type: ignore[attr-defined]
 
 
-def make(papers_file: int, slot: KeptSlot) -> KeptWorker:
+def make(papers_file: int, slot: ServedSlot) -> KeptWorker:
     """Lay out the computation, with what setup() has left; what that prints is no job's."""
     papers = read(papers_file)
     settle(papers)
     from dispytw.worker import namespace
 
     setup = papers.setup
-    loaded = namespace.load(papers.bundle, facts={**setup.facts, "dispy_job_path": setup.cwd})
+    loaded = namespace.load(decode(papers.bundle), facts={**setup.facts, "dispy_job_path": setup.cwd})
     loaded.take_over(papers.handed.payload)
-    speaking.voice.pack = loaded.pack
+    voice.pack = loaded.pack
     flush_output()
     slot.stdout.clear()
     slot.stderr.clear()

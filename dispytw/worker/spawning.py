@@ -18,9 +18,10 @@ import attrs
 
 from dispytw.values import FORK, SPAWN, WORKER
 from dispytw.wire.frames import Setup
-from dispytw.worker import descriptors, speaking
+from dispytw.worker import descriptors
 from dispytw.worker.handover import Handed, Handover, HandoverError
 from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.voice import voice
 
 #: Whether this platform can copy a process.
 CAN_FORK = hasattr(os, "fork")
@@ -107,7 +108,7 @@ class Spawner:
         except HandoverError as error:
             return str(error)
         del self._handover  # it holds the globals once more
-        papers = Papers(self._setup, self._bundle, handed, tuple(sys.path), speaking.voice.ear, _tracker())
+        papers = Papers(self._setup, self._bundle, handed, tuple(sys.path), voice.ear, _tracker())
         self._papers = tempfile.TemporaryFile(dir=self._setup.out)  # noqa: SIM115  # kept as long as this process lives
         pickle.dump(papers, self._papers, 5)
         self._papers.flush()
@@ -116,12 +117,14 @@ class Spawner:
 
     def open_slot(self) -> KeptSlot:
         """See `dispytw.worker.serving.Servers`."""
-        return KeptSlot.open_to_strangers(self._setup.out)
+        return KeptSlot.open(self._setup.out)
 
     def begin(self, slot: KeptSlot) -> int:
         """See `dispytw.worker.serving.Servers`."""
-        numbers = (os.getpid(), self.most_jobs or 0, speaking.voice.max_file_size, self._papers.fileno(), *slot.passing)
-        process = subprocess.Popen([*COMMAND, *map(str, numbers)], stdin=subprocess.DEVNULL, pass_fds=(*self._passing, *slot.passing))
+        numbers = (os.getpid(), self.most_jobs or 0, voice.max_file_size, self._papers.fileno(), *slot.passing)
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, numbers)], stdin=subprocess.DEVNULL, pass_fds=(*self._passing, *slot.passing)
+        )
         process.returncode = 0  # whoever asked for it waits for its end
         return process.pid
 

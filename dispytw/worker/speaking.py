@@ -16,13 +16,13 @@ from contextlib import closing
 from socket import AF_UNIX, SOCK_STREAM
 from socket import socket as _Socket  # bound here: a job may put something else in its module
 
-import attrs
-
 from dispytw.errors import UnsafePathError, WireError
 from dispytw.values import INLINE_LIMIT, Attempt, Body, Inline, Stored
 from dispytw.wire.frames import Decoder, encode
 from dispytw.wire.jobframes import FILE, HEARD, LONGEST_LINE, PROVISIONAL, UNDERWAY, Answer, Logged, Remark
 from dispytw.wire.paths import safe_parts
+from dispytw.worker.slotwords import TAG
+from dispytw.worker.voice import voice
 
 _PATH_LIMIT = 107
 _FICLONE = 0x40049409
@@ -30,37 +30,12 @@ _FICLONE = 0x40049409
 _LOGGING, _SENDING, _AGAIN = 1.0, 60.0, 0.02
 
 
-@attrs.define
-class Voice:
-    """What a job needs to be heard.
-
-    :param ear: path of the supervisor's socket.
-    :param spool: what the paths of long bodies begin with.
-    :param home: the computation's directory.
-    :param pack: turns a value into a payload.
-    :ivar max_file_size: bytes that a file may have; 0 for no limit.
-    :ivar attempt: that runs in this process; None where none does.
-    """
-
-    ear: str
-    spool: str
-    home: str
-    pack: Callable[[object], bytes]
-    max_file_size: int = 0
-    attempt: Attempt | None = None
-
-
 class _Unheard(Exception):
     """A remark has not arrived; the text says why."""
 
 
-#: Of this process.
-voice = Voice("", "", "", lambda value: b"")
-
-
-def begin(attempt: Attempt) -> None:
-    """From now on it is this attempt that speaks in this process."""
-    voice.attempt = attempt
+def _attempt() -> Attempt | None:
+    return Attempt(*TAG.unpack(voice.tag)) if voice.tag else None
 
 
 def provisional_result(value: object, timeout: float | None) -> int:
@@ -83,7 +58,7 @@ def log_line(level: int, text: str) -> bool:
     text = text.encode("utf-8", "replace")[:LONGEST_LINE].decode("utf-8", "ignore")
     try:
         with closing(_connected(_LOGGING)) as connection:
-            connection.sendall(encode(Logged(voice.attempt, level, text)))
+            connection.sendall(encode(Logged(_attempt(), level, text)))
             return True
     except (OSError, _Unheard):
         return False
@@ -119,7 +94,9 @@ def _say_file(where: str, timeout: float | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise _Unheard("it is no regular file")
     if 0 < voice.max_file_size < found.st_size:
-        raise _Unheard(f"it has {found.st_size} bytes, more than the {voice.max_file_size} of this node's --max_file_size")
+        raise _Unheard(
+            f"it has {found.st_size} bytes, more than the {voice.max_file_size} of this node's --max_file_size"
+        )
     _say_stored(FILE, name, lambda path: _copied(where, path), timeout)
 
 
@@ -161,10 +138,11 @@ def _say_stored(kind: str, name: str, lay_down: Callable[[str], int], timeout: f
 
 
 def _say(kind: str, name: str, body: Body, timeout: float | None) -> None:
-    if voice.attempt is None:
+    attempt = _attempt()
+    if attempt is None:
         raise _Unheard("only a job can be heard; setup() and cleanup() are none")
     with closing(_connected(timeout)) as connection:
-        connection.sendall(encode(Remark(voice.attempt, 0, kind, name, body)))
+        connection.sendall(encode(Remark(attempt, 0, kind, name, body)))
         answer = _wait(connection, timeout)
     if answer.verdict != HEARD:
         raise _Unheard(answer.text)

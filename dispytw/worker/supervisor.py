@@ -11,13 +11,11 @@ lease, or at an end at which outcomes are left, it writes these to a file (`disp
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -26,6 +24,7 @@ import attrs
 
 from dispytw.values import WORKER, Attempt
 from dispytw.wire import spool
+from dispytw.wire.bundle import decode, mentioned
 from dispytw.wire.frames import (
     Cancel,
     Close,
@@ -41,22 +40,20 @@ from dispytw.wire.frames import (
     Start,
 )
 from dispytw.wire.jobframes import TO_JOBS
-from dispytw.worker import capture, descriptors, forking, jobfunctions, spawning, tree
+from dispytw.worker import descriptors, spawning, tree
+from dispytw.worker.computation import Computation, Terms
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user, listening
 from dispytw.worker.ear import Ear
-from dispytw.worker.forker import Forker
 from dispytw.worker.gathering import Gathering
 from dispytw.worker.hearing import Hearing
 from dispytw.worker.keptjobs import KeptJobs
-from dispytw.worker.keptperformer import KeptWorker
-from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.performer import Work, look_at_modules
-from dispytw.worker.serving import ForkedServers, Performer, Servers
+from dispytw.worker.servers import ForkedServers, Servers
 from dispytw.worker.sources import Sources
 from dispytw.worker.spawning import Spawner
 from dispytw.worker.timeouts import Timeouts
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
+from dispytw.worker.zygote import Zygote
 
 #: Seconds in which a daemon must connect, or nobody will.
 _CONNECT_LIMIT = 60.0
@@ -64,9 +61,6 @@ _CONNECT_LIMIT = 60.0
 _END_LIMIT = 5.0
 #: Seconds that an ending supervisor gives its daemon to keep the last outcomes, and after which it tries anew to write them.
 _KEEPING, _AGAIN = 2.0, 1.0
-#: What setup() returns for success (dispy's manual; jobs are always forked from here, so the three mean the same).
-_SUCCESS = (0, 1, 2)
-
 
 @attrs.define(eq=False)
 class Supervisor:
@@ -75,11 +69,13 @@ class Supervisor:
     :param listener: the listening socket.
     :param wakeup: becomes readable at every SIGCHLD.
     :param ear: the listening socket for jobs, and its path.
+    :param zygote: where the computation lives; None where it lives here.
     """
 
     listener: socket.socket
     wakeup: socket.socket
     ear: tuple[socket.socket, str]
+    zygote: Zygote | None = None
     timers: Timers = attrs.field(factory=Timers)
     _sources: Sources = attrs.field(factory=Sources)
     _daemon: DaemonConnection | None = None
@@ -87,13 +83,14 @@ class Supervisor:
     _visits: int = 0
     _owed: dict[Attempt, Ended] = attrs.field(factory=dict)
     _setup: Setup | None = None
-    _namespace: Any = None
+    _computation: Computation | None = None
     _spawner: Spawner | None = None
     _jobs: KeptJobs | None = None
     _timeouts: Timeouts | None = None
     _closing: Close | None = None
     _hearing: Hearing = attrs.field(
-        init=False, default=attrs.Factory(lambda me: Hearing(me.ear, me._watch, me._unwatch, me.timers, me._say), takes_self=True)
+        init=False,
+        default=attrs.Factory(lambda me: Hearing(me.ear, me._watch, me._unwatch, me.timers, me._say), takes_self=True),
     )
 
     def run(self) -> int:
@@ -159,6 +156,8 @@ class Supervisor:
 
     def _child_ended(self) -> None:
         self.wakeup.recv(4096)
+        if self.zygote is not None:
+            self.zygote.look()
         if self._jobs is not None:
             self._jobs.reap()
 
@@ -209,19 +208,19 @@ class Supervisor:
             return
         self._jobs = self._hearing.jobs = self._made_jobs(setup)
         self._timeouts = Timeouts(self.timers, self._jobs.cancel)
-        forking.look_at_threads()
-        look_at_modules()
-        gc.collect()
-        gc.freeze()  # a collection in a worker would touch, and so copy, every page of ours
         self._tell(Ready())
 
     def _made_jobs(self, setup: Setup) -> KeptJobs:
+        forks, most_jobs = setup.isolation != WORKER, setup.max_jobs_per_worker
         servers: Servers
         if self._spawner is not None:
             forks, most_jobs, servers = False, self._spawner.most_jobs, self._spawner
+        elif self._computation is not None:
+            self._computation.settle()
+            servers = ForkedServers(self._computation.begin, setup.out)
         else:
-            forks, most_jobs = setup.isolation != WORKER, setup.max_jobs_per_worker
-            servers = ForkedServers(self._maker(setup), setup.out, most_jobs)
+            assert self.zygote is not None
+            servers = ForkedServers(self.zygote.fork, setup.out)
         return KeptJobs(
             tell=self._tell,
             watch=self._sources.watch_server,
@@ -236,37 +235,31 @@ class Supervisor:
             most_jobs=most_jobs,
         )
 
-    def _maker(self, setup: Setup) -> Callable[[KeptSlot], Performer]:
-        if setup.isolation != WORKER:
-            return partial(Forker, Work.of(setup, self._namespace))
-        return partial(KeptWorker, self._namespace, cwd=setup.cwd, out=setup.out)
-
     def _tried(self, setup: Setup) -> str | None:
         """Why the computation cannot be run here, or None."""
         try:
-            _enter(setup)
-            spawns = spawning.spawns(setup)
-            if spawns:
-                spawning.prepare()
-            from dispytw.worker import namespace
-
             with open(setup.bundle, "rb") as file:
                 bundle = file.read()
-            self._namespace = namespace.load(bundle, facts={**setup.facts, "dispy_job_path": setup.cwd})
-            self._hearing.set_up(setup, self._namespace.pack)
-            self._spawner = Spawner(setup, bundle, self._namespace.names) if spawns else None
-            failure = self._called_setup() if self._namespace.has_setup else None
-            return self._spawner.take_over() if self._spawner is not None and failure is None else failure
+            terms = terms_of(setup, bundle, self.ear[1])
+            self._hearing.set_up(setup)
+            if spawning.spawns(setup):
+                return self._set_up_spawning(setup, terms, bundle)
+            if self.zygote is not None:
+                return self.zygote.set_up(terms)
+            self._computation = Computation(terms)
+            self._computation.lay_out()
+            return self._computation.set_up()
         except BaseException as error:
             return text_of(error)
 
-    def _called_setup(self) -> str | None:
-        with _interruptible():
-            returned = self._namespace.setup()
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # how a cancel arrives, whatever setup() thought of it
-        if isinstance(returned, int) and returned in _SUCCESS:
-            return None
-        return f"setup() returned {returned!r}; 0, 1 or 2 mean success"
+    def _set_up_spawning(self, setup: Setup, terms: Terms, bundle: bytes) -> str | None:
+        """The computation lives here, as what setup() leaves is to be looked at, and nobody is a copy of this process."""
+        self._end_zygote()
+        spawning.prepare()
+        self._computation = Computation(terms)
+        self._computation.lay_out()
+        self._spawner = Spawner(setup, bundle, self._computation.namespace.names)
+        return self._computation.set_up() or self._spawner.take_over()
 
     def _end(self, closing: Close) -> int:
         self._part_with_outcomes()
@@ -304,24 +297,29 @@ class Supervisor:
             self._turn()
 
     def _cleaned_up(self) -> int:
-        if self._namespace is None or not self._namespace.has_cleanup:
-            return 0
-        try:
-            with _interruptible():
-                self._namespace.cleanup()
-            return 0
-        except BaseException:
-            traceback.print_exc()
-            return 1
+        if self._computation is not None:
+            return self._computation.clean_up()
+        return self.zygote.clean_up() if self.zygote is not None and self._jobs is not None else 0
+
+    def _end_zygote(self) -> None:
+        if self.zygote is not None:
+            self.zygote.end()
+            self.zygote = None
 
     def _end_children(self) -> None:
-        """End what setup() left running, this time without exceptions."""
-        tracker = tree.ended_resource_tracker()
+        """End servers, and then what setup() left running, this time without exceptions."""
         deadline = monotonic() + _END_LIMIT
-        while not tree.sweep({tracker}) and monotonic() < deadline:
-            self._turn_until(deadline)
+        tracker = tree.ended_resource_tracker()
+        self._sweep_until(deadline, {tracker, self.zygote.pid if self.zygote is not None else 0})
+        if self.zygote is not None:
+            self._end_zygote()
+            self._sweep_until(deadline, set())
         if tracker:
             os.waitpid(tracker, 0)
+
+    def _sweep_until(self, deadline: float, spared: Collection[int]) -> None:
+        while not tree.sweep(spared) and monotonic() < deadline:
+            self._turn_until(deadline)
 
     def _turn_until(self, deadline: float) -> None:
         self.wakeup.settimeout(max(0.01, deadline - monotonic()))
@@ -333,25 +331,6 @@ class Supervisor:
 
 def _wake_up() -> None:
     """What was waited for is over, or not: whoever waits looks."""
-
-
-def _enter(setup: Setup) -> None:
-    os.makedirs(setup.out, exist_ok=True)
-    os.chdir(setup.cwd)
-    sys.path[0] = setup.cwd
-    process = sys.modules.get("multiprocessing.process")
-    if process is not None:
-        process.ORIGINAL_DIR = setup.cwd  # type: ignore[attr-defined]
-
-
-class _interruptible:
-    """While setup() and cleanup() run, SIGINT is not blocked, so that what they start does not inherit a blocked one."""
-
-    def __enter__(self) -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-    def __exit__(self, *_: object) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _hearing_of_children() -> socket.socket:
@@ -368,25 +347,33 @@ def _hearing_of_children() -> socket.socket:
     return ours
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The program that the daemon executes.
+def terms_of(setup: Setup, bundle: bytes, ear: str) -> Terms:
+    """What the process has to know in which the computation lives.
 
-    Its arguments are the path of the Unix socket, and an inherited descriptor to which a byte is written when that listens.
+    :raises PayloadError: when the bundle cannot be opened.
     """
-    path, notice = sys.argv[1:] if arguments is None else arguments
-    capture.write_by_line()
-    if os.getsid(0) != os.getpid():
-        os.setsid()
-    tree.adopt_orphans()
-    forking.note_registrations()
-    supervisor = Supervisor(listening(path), _hearing_of_children(), Ear.bound(path))
-    jobfunctions.log_to(2)
-    os.write(int(notice), b"\n")
-    os.close(int(notice))
+    return Terms(
+        bundle=decode(bundle),
+        mentions=mentioned(bundle),
+        cwd=setup.cwd,
+        program=setup.program,
+        facts=setup.facts,
+        out=setup.out,
+        spool=setup.spool,
+        isolation=setup.isolation,
+        most_jobs=setup.max_jobs_per_worker,
+        ear=ear,
+    )
+
+
+def main(path: str, notice: int, zygote: Zygote | None) -> int:
+    """Be a supervisor; returns the process's exit status.
+
+    :param path: of the Unix socket.
+    :param notice: an inherited descriptor to which a byte is written when that listens.
+    :param zygote: as `Supervisor` has it.
+    """
+    supervisor = Supervisor(listening(path), _hearing_of_children(), Ear.bound(path), zygote)
+    os.write(notice, b"\n")
+    os.close(notice)
     return supervisor.run()
-
-
-if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    os._exit(status)

@@ -12,20 +12,31 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 #: Loaded before any fork: a forked child should not need the dynamic linker.
-_prctl = ctypes.PyDLL(None).prctl if sys.platform == "linux" else None
+_libc = ctypes.PyDLL(None) if sys.platform == "linux" else None
+_prctl, _waitpid = (_libc.prctl, _libc.waitpid) if _libc is not None else (None, None)
 
 
 def adopt_orphans() -> None:
     """Become the parent of every process that is orphaned below this one."""
     if _prctl is not None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def dying_with_parent() -> Callable[[], object]:
+    """Makes what lets a process be killed when its parent ends."""
+    return _live_on if _prctl is None else partial(_prctl, _PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def _live_on() -> None:
+    """Where that cannot be had."""
 
 
 def die_with(parent: int) -> None:
@@ -131,6 +142,10 @@ def is_stopped(pid: int) -> bool:
 
 def is_childless() -> bool:
     """Whether this process has no children, after those that have ended were reaped."""
+    if _waitpid is not None:
+        while (pid := _waitpid(-1, None, os.WNOHANG)) > 0:
+            pass
+        return bool(pid < 0)  # an exception would copy a few pages, for each job
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

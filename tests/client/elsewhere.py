@@ -27,10 +27,13 @@ class Failed:
     text: str
 
 
-def call_there(computation: Any, *calls: tuple[Any, ...], forget: tuple[str, ...] = (), **packing: Any) -> list[Any]:
+def call_there(
+    computation: Any, *calls: tuple[Any, ...], forget: tuple[str, ...] = (), forked: bool = False, **packing: Any
+) -> list[Any]:
     """What each call returned, or a `Failed`; setup() runs before them and cleanup() after.
 
     :param forget: files to remove before, as they would not be there on another machine.
+    :param forked: whether each is called as in a process that was forked for it.
     :param packing: for `pack_computation`.
     """
     from dispytw.client.depends import pack_computation
@@ -40,7 +43,7 @@ def call_there(computation: Any, *calls: tuple[Any, ...], forget: tuple[str, ...
     payloads = [pack_arguments(call, {}, shipment.shipped).data for call in calls]
     for path in forget:
         os.remove(path)
-    return _answers(shipment.bundle, payloads)
+    return _answers(shipment.bundle, payloads, forked)
 
 
 def call_there_with(
@@ -67,13 +70,13 @@ def call_there_with(
     return _answers(shipment.bundle, payloads)
 
 
-def _answers(bundle: bytes, payloads: list[bytes]) -> list[Any]:
+def _answers(bundle: bytes, payloads: list[bytes], forked: bool = False) -> list[Any]:
     from dispytw.wire.payload import open_result
 
     with tempfile.TemporaryDirectory() as empty:
         answer = subprocess.run(
             [sys.executable, os.path.abspath(__file__)],
-            input=msgpack.packb([bundle, payloads]),
+            input=msgpack.packb([bundle, payloads, forked]),
             stdout=subprocess.PIPE,
             cwd=empty,
             check=True,
@@ -111,18 +114,20 @@ def run_program(files: Mapping[str, str], arguments: tuple[str, ...] = ("program
 def _serve() -> None:
     sys.path[0] = ROOT
     sys.modules["twisted"] = None  # type: ignore[assignment]  # any import of it raises
+    from dispytw.wire.bundle import decode, mentioned
     from dispytw.worker.namespace import load
 
-    bundle, payloads = msgpack.unpackb(sys.stdin.buffer.read())
+    bundle, payloads, forked = msgpack.unpackb(sys.stdin.buffer.read())
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    namespace = load(bundle, facts={"dispy_node_name": "elsewhere"})
+    namespace = load(decode(bundle), facts={"dispy_node_name": "elsewhere"}, mentions=mentioned(bundle))
     if namespace.has_setup:
         namespace.setup()
+    perform = namespace.performing() if forked else namespace.perform
     results: list[tuple[bool, bytes]] = []
     for payload in payloads:
         try:
-            results.append((True, namespace.perform(payload)))
+            results.append((True, perform(payload)))
         except Exception:
             results.append((False, traceback.format_exc().encode()))
         namespace.restore()

@@ -11,7 +11,7 @@ from typing import Any
 from dispytw.client.joberrors import RemoteTraceback, error_of, is_cancelled
 from dispytw.errors import JobExitError, JobFailedError, JobKilledError, NodeLostError, PayloadError
 from dispytw.values import CANCELLED, TERMINATED, TOO_MANY_ATTEMPTS, Outcome
-from dispytw.worker.ending import packed_death
+from dispytw.worker.raising import packed_death
 
 EVERY_PYTHON = True
 

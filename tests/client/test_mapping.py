@@ -27,7 +27,7 @@ from dispytw.errors import (
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Inline, Outcome
 from dispytw.wire.batches import Answer, open_calls, open_outcome, pack_answers
 from dispytw.wire.payload import open_arguments, pack_result
-from dispytw.worker.ending import packed_death
+from dispytw.worker.raising import packed_death
 from tests.client.clustering import ClusterTestCase
 from tests.client.test_job import Owner
 from tests.client.watching import PATIENCE

@@ -115,7 +115,7 @@ class Killing:
 
     def supervisors(self) -> list[psutil.Process]:
         """Those that belong to the node, whoever is their parent."""
-        names = [process for process in self.daemons.marked() if "dispytw.worker.supervisor" in _words(process)]
+        names = [process for process in self.daemons.marked() if "dispytw.worker" in _words(process)]
         pids = {process.pid for process in names}
         return [process for process in names if _parent(process) not in pids]
 

@@ -27,7 +27,7 @@ EVERY_PYTHON = True
 
 values = st.none() | st.integers() | st.text(max_size=5) | st.binary(max_size=5)
 calls = st.tuples(st.lists(values, max_size=3).map(tuple), st.dictionaries(st.text(max_size=3), values, max_size=2))
-answers = st.builds(Answer, st.binary(max_size=9)) | st.builds(Answer, st.none(), st.text(max_size=9), st.binary(max_size=9))
+answers = st.builds(Answer, st.binary(max_size=9), st.just(""), st.just(b"")) | st.builds(Answer, st.none(), st.text(max_size=9), st.binary(max_size=9))
 
 
 class Batches(unittest.TestCase):

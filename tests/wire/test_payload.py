@@ -26,6 +26,8 @@ from dispytw.wire.payload import (
     PYTHON,
     SUPPLEMENTED,
     Packed,
+    calling,
+    not_opened,
     open_arguments,
     open_result,
     open_value,
@@ -205,6 +207,57 @@ class ByValue(TestCase):
         )
         ran = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": _ROOT}, capture_output=True, text=True)
         self.assertEqual(ran.stdout.split(), ["False", "False", "True"], ran.stderr)
+
+
+class Calling(TestCase):
+    """What a forked worker calls with a job's arguments: the same as opening them, calling, and packing, whatever they are."""
+
+    def call(self, payload: bytes, function: Any = lambda *args, **kwargs: (args, kwargs)) -> bytes:
+        """Calls the function with it; what is not plain is another's."""
+        pack, otherwise = (lambda value: pack_result(value, Other())), (lambda payload: b"otherwise" + payload)
+        return calling(function, pack, otherwise)(payload)
+
+    @given(st.lists(PLAIN, max_size=3).map(tuple), st.dictionaries(st.text(), PLAIN, max_size=3))
+    def test_plain_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Arrive as they were sent, or are left to who opens all."""
+        payload = pack_arguments(args, kwargs, Other()).data
+        said = self.call(payload)
+        if said != b"otherwise" + payload:
+            self.assertEqual((args, kwargs), open_result(said))
+
+    @given(PLAIN)
+    def test_results(self, value: Any) -> None:
+        """Are packed as any result is."""
+        payload = pack_arguments((value,), {}, Other()).data
+        said = self.call(payload, lambda value: value)
+        if said != b"otherwise" + payload:
+            self.assertEqual(pack_result(pickle.loads(payload[1:])[0][0], Other()), said)
+
+    def test_what_is_left_to_others(self) -> None:
+        """Arguments of any other format, and long ones."""
+        for payload in (b"", BYTECODE + b"x", SUPPLEMENTED + b"x", b"m\x90", PICKLED + bytes(1 << 20)):
+            self.assertEqual(b"otherwise" + payload, self.call(payload))
+        self.assertEqual(((7,), {}), open_result(self.call(pack_arguments((7,), {}, Other()).data)))
+
+    def test_nothing_is_looked_up(self) -> None:
+        """For plain arguments and results: neither what packs the others, nor what opens them, is asked."""
+        call = calling(lambda x: x + 1, lambda value: self.fail("packed"), lambda payload: self.fail("opened"))  # type: ignore[arg-type,return-value]
+        self.assertEqual(8, open_result(call(pack_arguments((7,), {}, Other()).data)))
+
+    def test_what_cannot_be_opened(self) -> None:
+        """Is what the job raises, with the reason; what the function raises is its own."""
+        with self.assertRaises(PayloadError) as caught:
+            self.call(PICKLED + b"junk")
+        self.assertIn("the job's arguments cannot be opened on this node: this payload cannot be opened here: ", str(caught.exception))
+        self.assertIsInstance(caught.exception.__cause__, pickle.UnpicklingError)
+        self.assertEqual("the job's arguments cannot be opened on this node: why", str(not_opened(PayloadError("why"))))
+        with self.assertRaises(ZeroDivisionError):
+            self.call(pack_arguments((0,), {}, Other()).data, lambda x: 1 // x)
+
+    def test_a_result_that_cannot_be_packed(self) -> None:
+        """Is refused by who packs it."""
+        with self.assertRaisesRegex(PayloadError, "the job's result"):
+            self.call(pack_arguments((), {}, Other()).data, threading.Lock)
 
 
 class Refused(TestCase):

@@ -17,6 +17,9 @@ from typing import Any
 from dispytw.values import JOB, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Standing, Start, Started, encode
 from dispytw.wire.jobframes import HEARD, Answer, Follow, Remark, Wrote
+from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.servedslot import ServedSlot
+from dispytw.worker.slotwords import TAG
 from tests.worker.standin import COMMAND
 
 #: Seconds after which a wait for a frame has failed.
@@ -40,6 +43,39 @@ def content(body: Body) -> bytes:
         return body.data
     with open(body.path, "rb") as stored:
         return stored.read()
+
+
+def tag_of(attempt: Attempt) -> bytes:
+    """An attempt, as servers know it."""
+    return TAG.pack(*attempt)
+
+
+def slot_of(case: unittest.TestCase) -> KeptSlot:
+    """A supervisor's slot, closed when the test is over; its captures and long bodies are in a directory of its own."""
+    directory = tempfile.mkdtemp(prefix="slot-")
+    case.addCleanup(shutil.rmtree, directory)
+    slot = KeptSlot.open(directory)
+    case.addCleanup(slot.close)
+    return slot
+
+
+def served(case: unittest.TestCase, slot: KeptSlot) -> ServedSlot:
+    """The same slot as its server has it, by descriptors of its own."""
+    passed = tuple(map(os.dup, slot.passing))
+    inside = ServedSlot(passed)
+    for descriptor in passed:
+        if descriptor != inside.private[1]:
+            case.addCleanup(os.close, descriptor)
+    case.addCleanup(inside._orders.close)
+    case.addCleanup(inside._named.close)
+    return inside
+
+
+def meaning(case: unittest.TestCase, words: bytes) -> list[Started | Ended]:
+    """What a supervisor makes of what a server has said."""
+    slot = slot_of(case)
+    slot.theirs.sendall(words)
+    return slot.hear()
 
 
 def is_alive(pid: int) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn
 
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -21,9 +22,10 @@ class Namespace:
     """One computation's names."""
 
     def __init__(self, source: str, facts: dict[str, object]) -> None:
-        from dispytw.worker.jobfunctions import NAMES
+        from dispytw.wire.bundle import JOB_NAMES
+        from dispytw.worker import jobfunctions
 
-        self.names: dict[str, Any] = {**NAMES, **facts, "__name__": "__main__"}
+        self.names: dict[str, Any] = {**jobfunctions.names(JOB_NAMES), **facts, "__name__": "__main__"}
         exec(compile(source, "computation.py", "exec"), self.names)
         self.has_setup = "setup" in self.names
         self.has_cleanup = "cleanup" in self.names
@@ -47,6 +49,9 @@ class Namespace:
             raise PayloadError("the job's arguments cannot be opened here") from error
         return self.pack(self.names["compute"](*args))
 
+    def performing(self) -> Callable[[bytes], bytes]:
+        return self.perform
+
     def pack(self, value: object) -> bytes:
         try:
             return pickle.dumps(value)
@@ -59,25 +64,36 @@ class Namespace:
 
 #: The command that runs a supervisor with this namespace.
 COMMAND = (sys.executable, os.path.abspath(__file__))
+#: The same without a zygote.
+ALONE = (*COMMAND, "alone")
 
 
-def load(bundle: bytes, *, facts: dict[str, object]) -> Namespace:
-    return Namespace(bundle.decode(), facts)
+def load(bundle: str, *, facts: dict[str, object], mentions: Collection[str] = ()) -> Namespace:
+    return Namespace(bundle, facts)
 
 
-if __name__ == "__main__":
+def program() -> NoReturn:
+    """Be a supervisor, or a server that one executes."""
     sys.modules["twisted"] = None  # type: ignore[assignment]  # any import of it raises
     import dispytw.worker
-    from dispytw.worker import spawning
+    from dispytw.wire import bundle
     from tests.worker import standin
 
+    bundle.decode = bytes.decode  # type: ignore[assignment]
     sys.modules["dispytw.worker.namespace"] = standin
     dispytw.worker.namespace = standin  # type: ignore[attr-defined]
     if sys.argv[1] == "spawned":
         from dispytw.worker import spawned
 
         spawned.main(sys.argv[2:])
-    spawning.COMMAND = (*COMMAND, "spawned")
-    from dispytw.worker.supervisor import main
+    from dispytw.worker import __main__, spawning
 
-    os._exit(main())
+    spawning.COMMAND = (*COMMAND, "spawned")
+    if sys.argv[1] == "alone":
+        del sys.argv[1]
+        __main__.CAN_HAVE_ONE = False
+    os._exit(__main__.main())
+
+
+if __name__ == "__main__":
+    program()

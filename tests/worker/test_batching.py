@@ -10,7 +10,7 @@ from typing import Any
 
 from dispytw.wire.batches import Answer, open_answers
 from dispytw.worker.batching import perform_calls
-from dispytw.worker.ending import packed_death
+from dispytw.worker.raising import packed_death
 from tests.wire.test_payload import Other
 
 

@@ -11,6 +11,7 @@ import unittest
 
 from dispytw.values import EMPTY, INLINE_LIMIT, Inline, Stored
 from dispytw.worker.capture import Capture
+from dispytw.worker.slots import noted, output_of
 
 
 class ByLine(unittest.TestCase):
@@ -37,7 +38,7 @@ class CaptureTests(unittest.TestCase):
         os.write(self.capture.descriptor, data)
 
     def _take(self) -> Inline | Stored:
-        return self.capture.take(os.path.join(self.directory, "taken"))
+        return output_of(self.capture.take(os.path.join(self.directory, "taken")))
 
     def test_short_output_is_inline_and_taken_once(self) -> None:
         """What was written, and then nothing."""
@@ -53,13 +54,13 @@ class CaptureTests(unittest.TestCase):
         for capture in (self.capture, other, self.capture):
             self._write(b"o" * 130_000)
             capture.cut()
-        body = other.noted(self._take())
+        body = noted(other, self._take())
         assert isinstance(body, Stored)
         with open(body.path, "rb") as file:
             kept = file.read()
         self.assertEqual(b"o" * 100_000 + b"\n[at least 290000 bytes of output beyond this point were dropped]\n", kept)
         self.assertEqual(len(kept), body.size)
-        self.assertEqual(body, other.noted(body))
+        self.assertEqual(body, noted(other, body))
 
     def test_long_output_is_a_file(self) -> None:
         """Beyond the inline limit it is copied out, whole."""
@@ -84,6 +85,21 @@ class CaptureTests(unittest.TestCase):
             )
         self._write(b"next")
         self.assertEqual(self._take(), Inline(b"next"))
+
+    def test_whether_it_is_empty(self) -> None:
+        """Until something is written, wherever that has left the file's position, and again when it was taken."""
+        self.assertTrue(self.capture.is_empty())
+        self._write(b"out")
+        os.lseek(self.capture.descriptor, 0, os.SEEK_SET)
+        self.assertFalse(self.capture.is_empty())
+        self._write(b"put")
+        self.assertEqual((Inline(b"output"), True), (self._take(), self.capture.is_empty()))
+
+    def test_closed_by_a_job(self) -> None:
+        """It is not empty then, but gone."""
+        gone = Capture(os.dup(self.capture.descriptor), cap=1)
+        os.close(gone.descriptor)
+        self.assertRaises(OSError, gone.is_empty)
 
     def test_the_tail(self) -> None:
         """The last bytes, or all when there are fewer."""

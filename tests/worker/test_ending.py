@@ -4,12 +4,41 @@ from __future__ import annotations
 
 import unittest
 
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Inline
-from dispytw.worker.ending import judge, packed_death
-from dispytw.worker.words import Raised, Returned, Said
+from dispytw.values import CANCELLED, ERROR_LIMIT, FINISHED, TERMINATED, Inline, Outcome, Stored
+from dispytw.worker import words
+from dispytw.worker.ending import Raised, Returned, Said, judge, not_started, opened_word
+from dispytw.worker.raising import packed_death
 
 RETURNED, RAISED = Returned(Inline(b"pr")), Raised("ValueError: x")
 EXITED_0, EXITED_3, KILLED, TERMED = 0, 3 << 8, 9, 15
+
+
+class OpenedTests(unittest.TestCase):
+    """A word, as a worker has left it; that one arrives whole is told in the tests of `dispytw.worker.words`."""
+
+    def test_none(self) -> None:
+        """Where nothing was said there is none, whatever lies there from before."""
+        self.assertIsNone(opened_word(words.NONE, b"from before", "/there"))
+
+    def test_nonsense(self) -> None:
+        """Is no word, whatever it is."""
+        for kind, content in (
+            (9, b"x"),
+            (words.STORED, b"short"),
+            (words.STORED, words.stored_size(7) + b"x"),
+            (words.RAISED, b"len"),
+            (words.RAISED, words.raised("", b"e" * (ERROR_LIMIT + 1))),
+        ):
+            with self.subTest(kind=kind, size=len(content)):
+                self.assertIsNone(opened_word(kind, content, "/there"))
+
+    def test_a_text_that_is_none(self) -> None:
+        """Is readable all the same."""
+        self.assertEqual(Raised("\ufffd"), opened_word(words.RAISED, words.TEXT.pack(1) + b"\xff", ""))
+
+    def test_a_result_in_a_file(self) -> None:
+        """Is where the supervisor knows that it must be: the word says no more than its length."""
+        self.assertEqual(Returned(Stored("/there", 7)), opened_word(words.STORED, words.stored_size(7), "/there"))
 
 
 class JudgeTests(unittest.TestCase):
@@ -66,8 +95,12 @@ class JudgeTests(unittest.TestCase):
         for word, wait_status, cancelled, error in table:
             with self.subTest(word=word, wait_status=wait_status, cancelled=cancelled):
                 self.assertEqual(error, judge(word, wait_status, cancelled=cancelled, program=False).error)
-        self.assertEqual(b"m\x92\xa6signal\x09", packed_death("signal", 9))
 
     def test_the_exit_status_of_a_program_as_payload(self) -> None:
         """A format byte, then msgpack."""
         self.assertEqual(judge(None, EXITED_3, cancelled=False, program=True).result, Inline(b"m\x03"))
+
+    def test_no_process(self) -> None:
+        """An attempt for which none could be made never began."""
+        outcome = Outcome(TERMINATED, exception="no memory", ended=2.0, reason="its process could not be started")
+        self.assertEqual((outcome, None), (not_started("no memory", 2.0), outcome.started))

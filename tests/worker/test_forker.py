@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import signal
 import time
 import unittest
+from collections.abc import Callable
+from functools import partial
 from unittest import mock
 
-from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline
-from dispytw.wire.frames import Close, GivenBack, Ready, Recall, Start
-from dispytw.worker.forker import Forker
-from tests.worker.driving import Driver, content, is_alive, opened, word_from
+from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
+from dispytw.wire.frames import Close, Ended, GivenBack, Ready, Recall
+from dispytw.worker import words
+from dispytw.worker.forker import TAIL, Forker
+from dispytw.worker.keptslots import order
+from dispytw.worker.performer import Work
+from dispytw.worker.slotwords import stored_path
+from tests.worker.driving import Driver, content, is_alive, meaning, opened, served, slot_of, tag_of, word_from
 
 COMPUTE = """
 import ctypes, functools, operator, os, signal, subprocess, sys, time
@@ -240,12 +248,123 @@ class ForkerTests(unittest.TestCase):
         """Are reaped while it runs: no zombie waits for its end."""
         self.assertEqual("reaped", opened(self.driver.run("makes_orphans").result))
 
-    def test_a_fork_that_fails(self) -> None:
+
+class UnstartedTests(unittest.TestCase):
+    """A fork that fails."""
+
+    def _performed(self, fork: Callable[[Forker], int]) -> Outcome:
+        forker = Forker(mock.Mock(), mock.Mock())
+        forker._fork = partial(fork, forker)
+        attempt = Attempt(b"j" * 16, 1)
+        (ended,) = meaning(self, forker.perform(order(tag_of(attempt), Inline(b""))))
+        assert isinstance(ended, Ended)
+        self.assertEqual((attempt, False), (ended.attempt, forker.spent))
+        return ended.outcome
+
+    def test_python_s(self) -> None:
         """Is an outcome."""
         with mock.patch("dispytw.worker.forking.fork", side_effect=BlockingIOError(11, "no more processes")):
-            ended = Forker(mock.Mock(), mock.Mock()).perform(Start(Attempt(b"j" * 16, 1), Inline(b"")))
-        self.assertEqual((TERMINATED, "its process could not be started"), (ended.outcome.status, ended.outcome.reason))
-        self.assertIn("no more processes", ended.outcome.exception or "")
+            outcome = self._performed(Forker._full_fork)
+        self.assertEqual((TERMINATED, "its process could not be started"), (outcome.status, outcome.reason))
+        self.assertIn("no more processes", outcome.exception or "")
+        self.assertIsNone(outcome.started)
+
+    def test_the_c_library_s(self) -> None:
+        """Is one too, and says what the C library says."""
+
+        def fork(forker: Forker) -> int:
+            ctypes.set_errno(errno.ENOMEM)
+            return -1
+
+        outcome = self._performed(fork)
+        self.assertEqual((TERMINATED, "its process could not be started"), (outcome.status, outcome.reason))
+        self.assertIn("Cannot allocate memory", outcome.exception or "")
+
+
+class OverTests(unittest.TestCase):
+    """What a forker says of a worker that is dead."""
+
+    def setUp(self) -> None:
+        self.slot = slot_of(self)
+        self.inside = served(self, self.slot)
+        self.attempt = Attempt(b"j" * 16, 1)
+        self.tag = tag_of(self.attempt)
+        self.result = stored_path(self.slot.out, self.tag, "result")
+
+    def over(self, status: int, kind: int = words.NONE, word: bytes = b"", program: str | None = None) -> Outcome:
+        """The outcome, of a worker that has left this word."""
+        forker = Forker(Work(mock.Mock(), program, {}, self.slot.out), self.inside)
+        if kind != words.NONE:
+            forker._word.leave(kind, word)
+        self.slot.theirs.sendall(forker._over(self.tag, 1.0, status))
+        self.assertEqual(words.NONE, forker._word.take()[0], "a word is said once")
+        (ended,) = self.slot.hear()
+        assert isinstance(ended, Ended)
+        self.assertEqual((self.attempt, 1.0), (ended.attempt, ended.outcome.started))
+        return ended.outcome
+
+    def writes(self, stdout: bytes, stderr: bytes = b"") -> None:
+        """What the worker has written."""
+        os.write(self.slot.stdout.descriptor, stdout)
+        os.write(self.slot.stderr.descriptor, stderr)
+
+    def test_returned(self) -> None:
+        """With what it wrote, whichever output that is, and nothing of that for the next job."""
+        self.assertEqual(Inline(b"pr"), self.over(0, words.RETURNED, b"pr").result)
+        for stdout, stderr in ((b"out", b""), (b"", b"err"), (b"out", b"err"), (b"", b"")):
+            self.writes(stdout, stderr)
+            outcome = self.over(0, words.RETURNED, b"pr")
+            self.assertEqual((FINISHED, Inline(b"pr")), (outcome.status, outcome.result))
+            self.assertEqual((Inline(stdout), Inline(stderr)), (outcome.stdout, outcome.stderr))
+
+    def test_long_outputs(self) -> None:
+        """Are in files under the attempt's name."""
+        self.writes(b"o" * 100_000, b"e" * 100_001)
+        outcome = self.over(0, words.RETURNED, b"pr")
+        self.assertEqual(Stored(stored_path(self.slot.out, self.tag, "stdout"), 100_000), outcome.stdout)
+        self.assertEqual(Stored(stored_path(self.slot.out, self.tag, "stderr"), 100_001), outcome.stderr)
+        self.assertEqual(b"e" * 100_001, content(outcome.stderr))
+
+    def test_died(self) -> None:
+        """The end of its stderr is quoted, and is its output too; of one that could speak it is not quoted."""
+        self.writes(b"out", b"x" * 5000 + b"last words")
+        outcome = self.over(signal.SIGSEGV)
+        text = f"killed by signal 11 (SIGSEGV)\nits stderr ended with:\n{'x' * (TAIL - 10)}last words"
+        self.assertEqual((TERMINATED, text), (outcome.status, outcome.exception))
+        self.assertEqual((b"out", 5010), (content(outcome.stdout), outcome.stderr.size))
+        self.writes(b"", b"last words")
+        outcome = self.over(0, words.RAISED, words.raised("ValueError: x", b"p."))
+        self.assertEqual(("ValueError: x", b"p.", b"last words"), (outcome.exception, outcome.error, content(outcome.stderr)))
+
+    def test_a_result_that_was_begun(self) -> None:
+        """Is removed where there is none in the end, and kept where there is."""
+        for kind, word, left in (
+            (words.NONE, b"", False),
+            (words.RAISED, words.raised("MemoryError", b""), False),
+            (words.STORED, words.stored_size(4), True),
+        ):
+            with open(self.result, "wb") as file:
+                file.write(b"part")
+            outcome = self.over(0 if kind else 9, kind, word)
+            self.assertEqual((left, left), (os.path.exists(self.result), outcome.result == Stored(self.result, 4)))
+
+    def test_cancelled(self) -> None:
+        """If the cancel was meant for it; another attempt of the same job is another."""
+        for named, status in ((Attempt(b"j" * 16, 2), TERMINATED), (self.attempt, CANCELLED)):
+            self.slot.name(named)
+            self.assertEqual(status, self.over(9).status)
+            self.assertEqual(status, self.over(0, words.RAISED, words.raised("KeyboardInterrupt", b"")).status)
+            self.assertEqual(FINISHED, self.over(0, words.RETURNED, b"pr").status)
+
+    def test_a_program(self) -> None:
+        """Has no word, and its exit status is its result; where it could not be begun there is a word."""
+        self.writes(b"", b"complains")
+        outcome = self.over(3 << 8, program="/bin/program")
+        self.assertEqual((FINISHED, Inline(b"m\x03"), b"complains"), (outcome.status, outcome.result, content(outcome.stderr)))
+        outcome = self.over(0, words.RAISED, words.raised("PermissionError", b""), program="/bin/program")
+        self.assertEqual((TERMINATED, "PermissionError"), (outcome.status, outcome.exception))
+        self.slot.name(self.attempt)
+        self.assertEqual(CANCELLED, self.over(15, program="/bin/program").status)
 
 
 class WidthTests(unittest.TestCase):

@@ -14,9 +14,14 @@ from dispytw.values import FINISHED, Attempt, Stored
 from dispytw.wire.jobframes import Logged
 from dispytw.worker import performer
 from dispytw.worker.capture import Capture
-from tests.worker.driving import SupervisorTestCase, content
+from dispytw.worker.slots import output_of
+from dispytw.worker.slotwords import stored_path
+from dispytw.worker.words import STORED, stored_size
+from tests.worker.driving import SupervisorTestCase, content, tag_of
 
 EVERY_PYTHON = False
+
+TAG = tag_of(Attempt(b"j" * 16, 1))
 
 
 class ResultTests(unittest.TestCase):
@@ -25,7 +30,7 @@ class ResultTests(unittest.TestCase):
     def setUp(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="full-")
         self.addCleanup(shutil.rmtree, self.directory)
-        self.path = os.path.join(self.directory, "result")
+        self.path = stored_path(self.directory, TAG, "result")
 
     def test_it_is_tried_again(self) -> None:
         """Until it fits; what was written of it makes room meanwhile."""
@@ -48,13 +53,14 @@ class ResultTests(unittest.TestCase):
 
         real = open
         with mock.patch.object(performer, "open", opening, create=True), mock.patch("time.sleep", wait):
-            body = performer.written_body(bytes(100_000), self.path)
-        self.assertEqual((Stored(self.path, 100_000), [1.0, 1.0], [[], []]), (body, waits, left))
+            word = performer.as_word(bytes(100_000), self.directory, TAG)
+        self.assertEqual(((STORED, stored_size(100_000)), [1.0, 1.0], [[], []]), (word, waits, left))
+        self.assertEqual(100_000, os.path.getsize(self.path))
 
     def test_other_faults(self) -> None:
         """Are the job's end."""
         with self.assertRaises(FileNotFoundError):
-            performer.written_body(bytes(100_000), os.path.join(self.directory, "none", "result"))
+            performer.as_word(bytes(100_000), os.path.join(self.directory, "none"), TAG)
 
 
 class OutputTests(SupervisorTestCase):
@@ -64,7 +70,7 @@ class OutputTests(SupervisorTestCase):
         """The job has not ended before; nothing of what it wrote is lost, to either output."""
         driver = self.supervisor("def speaks(): os.write(1, b'o' * 100_000); os.write(2, b'e' * 10); open('spoken', 'w').close()")
         attempt = Attempt(b"%016d" % 1, 1)
-        obstacle = performer.stored_path(driver.out, attempt, "stdout")
+        obstacle = stored_path(driver.out, tag_of(attempt), "stdout")
         os.makedirs(obstacle)  # no file can be made there
         self.assertEqual(attempt, driver.begin("speaks"))
         line = driver.hear_a(Logged)
@@ -85,4 +91,4 @@ class OutputTests(SupervisorTestCase):
         with self.assertRaises(OSError):
             capture.take(os.path.join(directory, "none", "stdout"))
         self.assertEqual([], os.listdir(directory))
-        self.assertEqual(100_000, capture.take(os.path.join(directory, "stdout")).size)
+        self.assertEqual(Stored(path := os.path.join(directory, "stdout"), 100_000), output_of(capture.take(path)))

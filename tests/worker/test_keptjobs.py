@@ -14,15 +14,31 @@ from unittest import mock
 import attrs
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
-from dispytw.wire.frames import Ended, Frame, Started, encode
+from dispytw.wire.frames import Ended, Frame
 from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.server import Server
+from dispytw.worker.slots import attempt_of
+from dispytw.worker.slotwords import FORM, begun, over
 from dispytw.worker.timers import Timers
+from dispytw.worker.words import RAISED, RETURNED, raised
+from tests.worker.driving import served, tag_of
 
 EVERY_PYTHON = False
 
 A, B, C, D = (Attempt(letter.encode() * 16, 1) for letter in "ABCD")
+
+
+def begins(attempt: Attempt) -> bytes:
+    """What a server says of an attempt that it begins."""
+    return begun(tag_of(attempt), 1.0)
+
+
+def ends(attempt: Attempt, status: int = FINISHED) -> bytes:
+    """What it says of one whose body has returned, or raised something."""
+    kind, word = (RETURNED, b"") if status == FINISHED else (RAISED, raised("ValueError: no", b"p."))
+    return over(tag_of(attempt), 1.0, 2.0, kind, word)
 
 
 def sleeper() -> int:
@@ -68,6 +84,7 @@ class KeptJobsTests(unittest.TestCase):
         self.told: list[Frame] = []
         self.timers = Timers()
         self.watched: dict[Any, Any] = {}
+        self.insides: dict[KeptSlot, ServedSlot] = {}
         self.servers = PlayedServers(self.directory)
         self.jobs = KeptJobs(
             tell=self.told.append,
@@ -101,21 +118,32 @@ class KeptJobsTests(unittest.TestCase):
         """The worker that was made at this position."""
         return self.jobs._workers[position]
 
-    def says(self, worker: Server, *frames: Frame) -> None:
+    def inside(self, worker: Server) -> ServedSlot:
+        """Its slot, from inside."""
+        if worker.slot not in self.insides:
+            self.insides[worker.slot] = served(self, worker.slot)
+        return self.insides[worker.slot]
+
+    def takes(self, worker: Server) -> bytes | None:
+        """A worker takes the next job, and says nothing yet; as the attempt's name."""
+        order = self.inside(worker).take(wait=False)
+        return None if order is None else order[:FORM]
+
+    def says(self, worker: Server, *words: bytes) -> None:
         """A worker says something, and the supervisor hears it."""
-        worker.slot.theirs.sendall(b"".join(map(encode, frames)))
+        worker.slot.theirs.sendall(b"".join(words))
         self.watched[worker.slot.ours]()
 
     def begins(self, worker: Server) -> Attempt:
         """A worker takes the next job and begins it."""
-        start = worker.slot.take(wait=False)
-        assert start is not None
-        self.says(worker, Started(start.attempt, time.time()))
-        return start.attempt
+        tag = self.takes(worker)
+        assert tag is not None
+        self.says(worker, begun(tag, time.time()))
+        return attempt_of(tag)
 
     def ends(self, worker: Server, attempt: Attempt, status: int = FINISHED) -> None:
         """Its body is over."""
-        self.says(worker, Ended(attempt, Outcome(status)))
+        self.says(worker, ends(attempt, status))
 
     def dies(self, worker: Server) -> None:
         """A worker dies."""
@@ -236,7 +264,7 @@ class KeptJobsTests(unittest.TestCase):
         """A job that was taken and had not begun has not started: it runs elsewhere."""
         self.start(A)
         dying = self.worker(0)
-        dying.slot.take(wait=False)
+        self.takes(dying)
         self.dies(dying)
         self.assertEqual({}, self.ended())
         self.assertEqual(A, self.begins(self.worker(0)))
@@ -299,17 +327,17 @@ class KeptJobsTests(unittest.TestCase):
         self.jobs.cancel(C)
         self.assertEqual(CANCELLED, self.ended()[C].status)
         self.assertEqual("cancelled before it started", self.ended()[C].reason)
-        begun = [start.attempt for worker in self.jobs._workers for start in worker.slot.take_back()]
-        self.assertEqual([D], begun)
+        left = [attempt for worker in self.jobs._workers for attempt in worker.slot.take_back()]
+        self.assertEqual([D], left)
 
     def test_cancelled_after_it_was_taken(self) -> None:
         """A job that was taken and has not begun is named, and signalled as soon as it says that it starts."""
         self.start(A)
         worker = self.worker(0)
-        worker.slot.take(wait=False)
+        self.takes(worker)
         self.jobs.cancel(A)
-        self.assertTrue(worker.slot.is_named(A))
-        self.says(worker, Started(A, 1.0))
+        self.assertTrue(self.inside(worker).is_named(tag_of(A)))
+        self.says(worker, begins(A))
         self.assertEqual(A, worker.cancelled)
         self.ends(worker, A, TERMINATED)
         self.assertEqual(CANCELLED, self.ended()[A].status)
@@ -353,7 +381,7 @@ class KeptJobsTests(unittest.TestCase):
         self.jobs.start(B, Inline(b""))
         self.jobs.width = 1
         worker.given.setdefault(B, Inline(b""))
-        worker.slot.theirs.sendall(encode(Ended(A, Outcome(FINISHED))) + encode(Started(B, 1.0)))
+        worker.slot.theirs.sendall(ends(A) + begins(B))
         self.jobs.reap()
         os.waitid(os.P_PID, worker.pid, os.WCONTINUED)
         self.assertEqual(B, worker.running)
@@ -383,7 +411,7 @@ class KeptJobsTests(unittest.TestCase):
         self.start(A)
         worker = self.worker(0)
         self.begins(worker)
-        self.says(worker, Ended(B, Outcome(FINISHED)))
+        self.says(worker, ends(B))
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         self.jobs.reap()
         self.assertEqual({A}, set(self.ended()))
@@ -398,8 +426,8 @@ class KeptJobsTests(unittest.TestCase):
         late = self.watched[slot.ours]
         self.dies(self.worker(0))
         self.assertIs(slot, self.worker(0).slot)
-        slot.take(wait=False)
-        slot.theirs.sendall(encode(Started(B, 1.0)))
+        self.takes(self.worker(0))
+        slot.theirs.sendall(begins(B))
         late()
         self.watched[slot.ours]()
         self.assertEqual((B, True), (self.worker(0).running, slot.sound))
@@ -408,17 +436,35 @@ class KeptJobsTests(unittest.TestCase):
         """The job has begun, so it does not run again."""
         self.start(A)
         worker = self.worker(0)
-        worker.slot.take(wait=True)
-        worker.slot.theirs.sendall(encode(Started(A, 1.0)) + b"\xff" * 10)
+        self.takes(worker)
+        worker.slot.theirs.sendall(begins(A) + b"\xff" * 10)
         self.watched[worker.slot.ours]()
         os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         self.jobs.reap()
         self.assertEqual({A: TERMINATED}, {attempt: outcome.status for attempt, outcome in self.ended().items()})
 
+    def test_nonsense_in_a_queue(self) -> None:
+        """An order that nobody gave is not taken back."""
+        self.start(A, B, C)
+        worker = self.worker(0)
+        worker.slot.orders_in.send(tag_of(D) + b"i")
+        self.assertEqual({A, B, C}, set(self.jobs.recall(5)))
+        self.assertEqual(0, len(self.jobs))
+
+    def test_two_beginnings(self) -> None:
+        """A worker cannot begin a job while another one of its runs."""
+        self.jobs.width = 1
+        self.start(A, B)
+        worker = self.worker(0)
+        self.begins(worker)
+        self.assertEqual({B}, set(worker.given))
+        self.says(worker, begins(B))
+        self.assertEqual((A, False), (worker.running, worker.slot.sound))
+
     def test_an_outcome_that_was_never_begun(self) -> None:
         """A worker cannot end a job that it has not begun."""
         self.start(A)
-        self.says(self.worker(0), Ended(A, Outcome(FINISHED)))
+        self.says(self.worker(0), ends(A))
         self.assertEqual({}, self.ended())
         self.assertFalse(self.worker(0).slot.sound)
 

@@ -5,19 +5,32 @@ from __future__ import annotations
 import os
 import pickle
 import select
-import shutil
 import signal
-import tempfile
 import time
 import unittest
+from math import isnan
 from unittest import mock
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
-from dispytw.wire.frames import Ended, Ready, Start
-from dispytw.worker.ending import packed_death
+from dispytw.wire.frames import Ended, Ready
+from dispytw.worker.ending import Raised, opened_word
 from dispytw.worker.keptperformer import KeptWorker
-from dispytw.worker.keptslots import KeptSlot
-from tests.worker.driving import DEADLINE, PRELUDE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
+from dispytw.worker.keptslots import order
+from dispytw.worker.raising import packed_death
+from dispytw.worker.words import RETURNED
+from tests.worker.driving import (
+    DEADLINE,
+    PRELUDE,
+    Driver,
+    SupervisorTestCase,
+    content,
+    is_alive,
+    opened,
+    served,
+    slot_of,
+    tag_of,
+    word_from,
+)
 
 EVERY_PYTHON = False
 
@@ -88,17 +101,17 @@ class Alone(unittest.TestCase):
 
     def test_named_before_the_body(self) -> None:
         """A cancel that came between the taking of a job and its body is not lost: the body does not begin."""
-        directory = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, directory)
-        slot = KeptSlot.open(directory)
-        self.addCleanup(slot.close)
-        worker = KeptWorker(mock.Mock(perform=lambda payload: b"done", pack_error=lambda error: b""), slot, directory, directory, None)
-        named, other = (Start(Attempt(b"j" * 16, number), Inline(b"")) for number in (1, 2))
-        slot.name(named.attempt)
-        outcome = worker._tried(named)()
-        self.assertEqual(TERMINATED, outcome.status)
-        self.assertIn("KeyboardInterrupt", outcome.exception or "")
-        self.assertEqual(FINISHED, worker._tried(other)().status)
+        slot = slot_of(self)
+        namespace = mock.Mock(perform=lambda payload: b"done" + payload, pack_error=lambda error: b"")
+        worker = KeptWorker(namespace, served(self, slot), cwd=slot.out, out=slot.out)
+        named, other = (Attempt(b"j" * 16, number) for number in (1, 2))
+        slot.name(named)
+        began, kind, word = worker._tried(order(tag_of(named), Inline(b"x")), tag_of(named))
+        said = opened_word(kind, word, "")
+        assert isinstance(said, Raised)
+        self.assertIn("KeyboardInterrupt", said.exception)
+        self.assertFalse(isnan(began), "it had begun when it was cancelled")
+        self.assertEqual((RETURNED, b"donex"), worker._tried(order(tag_of(other), Inline(b"x")), tag_of(other))[1:])
 
 
 class KeptWorkerTests(SupervisorTestCase):

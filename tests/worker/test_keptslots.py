@@ -1,58 +1,66 @@
-"""The queue of a kept worker, and the name of the attempt that a signal is meant for."""
+"""The queue of a server, and the name of the attempt that a signal is meant for."""
 
 from __future__ import annotations
 
 import errno
 import gc
 import os
-import shutil
 import tempfile
 import unittest
-from typing import Any
 from unittest import mock
 
 from dispytw.values import Attempt, Inline
-from dispytw.wire.frames import Ready, Start, encode
+from dispytw.wire.frames import Started
 from dispytw.worker import descriptors
-from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.keptslots import KeptSlot, order
+from dispytw.worker.slotwords import begun
+from tests.worker.driving import served, slot_of, tag_of
 
 A, B = Attempt(b"A" * 16, 1), Attempt(b"A" * 16, 2)
 
 
-def start(number: int, body: bytes = b"") -> Start:
-    """A job."""
-    return Start(Attempt(b"%016d" % number, 1), Inline(body))
+def job(number: int) -> Attempt:
+    """An attempt."""
+    return Attempt(b"%016d" % number, 1)
 
 
-class ForStrangers(unittest.TestCase):
-    """A slot whose worker is executed, and has nothing but descriptors."""
+class Passing(unittest.TestCase):
+    """What a server gets, which may be executed, and then has nothing but descriptors."""
 
     def test_what_is_passed(self) -> None:
         """Is enough to take jobs, to speak, to write, and to know which attempt is named."""
-        with tempfile.TemporaryDirectory() as directory:
-            slot = KeptSlot.open_to_strangers(directory)
-            self.addCleanup(slot.close)
-            slot.give(start(1))
-            slot.name(A)
-            theirs = KeptSlot.handed(tuple(map(os.dup, slot.passing)))
-            self.addCleanup(theirs.close)
-            self.assertEqual(start(1), theirs.take(wait=False))
-            self.assertEqual((True, False), (theirs.is_named(A), theirs.is_named(B)))
-            slot.name(B)
-            self.assertTrue(theirs.is_named(B))
-            theirs.theirs.sendall(encode(Ready()))
-            self.assertEqual([Ready()], slot.hear())
-            os.write(theirs.stderr.descriptor, b"words")
-            self.assertEqual(b"words", slot.stderr.tail(10))
+        slot = slot_of(self)
+        slot.give(job(1), Inline(b"x"))
+        slot.name(A)
+        inside = served(self, slot)
+        self.assertEqual(order(tag_of(job(1)), Inline(b"x")), inside.take(wait=False))
+        self.assertEqual((True, False), (inside.is_named(tag_of(A)), inside.is_named(tag_of(B))))
+        slot.name(B)
+        self.assertTrue(inside.is_named(tag_of(B)))
+        inside.say(begun(tag_of(A), 1.0))
+        self.assertEqual([Started(A, 1.0)], slot.hear())
+        os.write(inside.stderr.descriptor, b"words")
+        self.assertEqual(b"words", slot.stderr.tail(10))
+
+    def test_all_of_it_is_ours(self) -> None:
+        """No process but a server keeps any of it; and nothing is left when the slot is closed."""
+        with tempfile.TemporaryDirectory() as directory, mock.patch.object(descriptors, "_ours", set()):
+            gc.collect()
+            before = set(os.listdir("/dev/fd"))
+            slot = KeptSlot.open(directory)
+            self.assertLessEqual(set(slot.passing), descriptors._ours)
+            self.assertEqual([False] * 5, [os.get_inheritable(each) for each in slot.passing])
+            slot.close()
+            self.assertEqual((before, set()), (set(os.listdir("/dev/fd")), descriptors._ours))
 
     def test_without_memory_files(self) -> None:
         """Where the system has none, it is another file without a name."""
-        with tempfile.TemporaryDirectory() as directory, mock.patch.object(os, "memfd_create", None):
+        with mock.patch.object(os, "memfd_create", None):
             del os.memfd_create
-            slot = KeptSlot.open_to_strangers(directory)
-            slot.name(A)
-            self.assertTrue(slot.is_named(A))
-            slot.close()
+            slot = slot_of(self)
+        inside = served(self, slot)
+        slot.name(A)
+        self.assertTrue(inside.is_named(tag_of(A)))
 
 
 class NoRoom(unittest.TestCase):
@@ -60,66 +68,54 @@ class NoRoom(unittest.TestCase):
 
     def test_nothing_is_left_of_it(self) -> None:
         """What was opened is closed, and no longer taken for ours: every child would close those numbers, whatever they are by then."""
-        makers: list[tuple[Any, str]] = [(KeptSlot.open, "dispytw.worker.capture.os.open")]
-        makers.append((KeptSlot.open_to_strangers, "dispytw.worker.keptslots._memory"))
-        for make, failing in makers:
+        for failing in ("capture.os.open", "keptslots._memory", "keptslots.mmap.mmap", "slots.socket.socketpair"):
             with tempfile.TemporaryDirectory() as directory, mock.patch.object(descriptors, "_ours", set()):
                 gc.collect()  # what other tests have let go of is closed now, and not meanwhile
                 before = set(os.listdir("/dev/fd"))
-                with mock.patch(failing, side_effect=OSError(errno.EMFILE, "too many")):
-                    self.assertRaises(OSError, make, directory)
+                with mock.patch(f"dispytw.worker.{failing}", side_effect=OSError(errno.EMFILE, "too many")):
+                    self.assertRaises(OSError, KeptSlot.open, directory)
                 gc.collect()
                 self.assertEqual((before, set()), (set(os.listdir("/dev/fd")), descriptors._ours))
 
 
 class KeptSlotTests(unittest.TestCase):
-    """One slot, both ends of which are here."""
+    """One slot, both sides of which are here."""
 
     def setUp(self) -> None:
-        directory = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, directory)
-        self.slot = KeptSlot.open(directory)
-        self.addCleanup(self.slot.close)
-
-    def test_in_order(self) -> None:
-        """Jobs are taken in the order in which they were given, each once; then there is none."""
-        jobs = [start(number, b"x" * 48 * 1024) for number in range(3)]
-        for job in jobs:
-            self.assertTrue(self.slot.give(job))
-        self.assertEqual(jobs, [self.slot.take(wait=False) for _ in jobs])
-        self.assertIsNone(self.slot.take(wait=False))
+        self.slot = slot_of(self)
+        self.inside = served(self, self.slot)
 
     def test_taken_back(self) -> None:
-        """What the worker has not taken comes back, in order; what it has taken does not."""
+        """What the server has not taken comes back, in order; what it has taken does not."""
         for number in range(3):
-            self.slot.give(start(number))
-        self.slot.take(wait=False)
-        self.assertEqual([start(1), start(2)], self.slot.take_back())
+            self.slot.give(job(number), Inline(b"x" * 48 * 1024))
+        self.inside.take(wait=False)
+        self.assertEqual([job(1), job(2)], self.slot.take_back())
         self.assertEqual([], self.slot.take_back())
-        self.assertIsNone(self.slot.take(wait=False))
+        self.assertIsNone(self.inside.take(wait=False))
 
     def test_full(self) -> None:
         """A queue that takes no more says so, and nothing is lost of what it took."""
         given = 0
-        while self.slot.give(start(given, bytes(1000))):
+        while self.slot.give(job(given), Inline(bytes(1000))):
             given += 1
-        self.assertEqual(given, len(self.slot.take_back()))
+        self.assertEqual([job(number) for number in range(given)], self.slot.take_back())
 
     def test_nonsense(self) -> None:
-        """What no supervisor says is passed over."""
-        self.slot.orders_in.send(b"x" * 40)
-        self.slot.orders_in.send(encode(Ready()))
-        self.slot.give(start(7))
-        self.assertEqual([start(7)], self.slot.take_back())
+        """What is too short for an order is passed over."""
+        self.slot.orders_in.send(b"x" * 4)
+        self.slot.orders_in.send(tag_of(A))
+        self.slot.give(job(7), Inline(b""))
+        self.assertEqual([job(7)], self.slot.take_back())
 
     def test_names(self) -> None:
         """One attempt is named at a time, to the process at the other end too; another attempt of the same job is another."""
-        self.assertFalse(self.slot.is_named(A))
+        self.assertFalse(self.inside.is_named(tag_of(A)))
         child = os.fork()
         if child == 0:
             self.slot.name(B)
             os._exit(0)
         os.waitpid(child, 0)
-        self.assertEqual((False, True), (self.slot.is_named(A), self.slot.is_named(B)))
+        self.assertEqual((False, True), (self.inside.is_named(tag_of(A)), self.inside.is_named(tag_of(B))))
         self.slot.name(A)
-        self.assertEqual((True, False), (self.slot.is_named(A), self.slot.is_named(B)))
+        self.assertEqual((True, False), (self.inside.is_named(tag_of(A)), self.inside.is_named(tag_of(B))))

@@ -42,10 +42,26 @@ class MasksTests(unittest.TestCase):
         return inside == {signal.SIGHUP} and blocked() == {signal.SIGINT, signal.SIGHUP}
 
     @staticmethod
+    def _made_changes() -> bool:
+        let_through, block = masks.letting_through(), masks.blocking()
+        for _ in range(2):
+            let_through()
+            inside = blocked()
+            block()
+            if inside != {signal.SIGHUP} or blocked() != {signal.SIGINT, signal.SIGHUP}:
+                return False
+        return True
+
+    @staticmethod
     def _interrupted() -> bool:
+        return MasksTests._is_interrupted(masks.let_through) and MasksTests._is_interrupted(masks.letting_through())
+
+    @staticmethod
+    def _is_interrupted(let_through: Callable[[], object]) -> bool:
+        masks.block()
         os.kill(os.getpid(), signal.SIGINT)
         try:
-            masks.let_through()
+            let_through()
             for _ in range(1000):
                 pass
         except KeyboardInterrupt:
@@ -56,6 +72,10 @@ class MasksTests(unittest.TestCase):
         """A body has what was blocked before; after it SIGINT is blocked."""
         self.in_child(self._changes)
 
+    def test_made_beforehand(self) -> None:
+        """What a worker calls, who has looked nothing up, does the same."""
+        self.in_child(self._made_changes)
+
     def test_one_that_came_before(self) -> None:
         """Interrupts the body at its beginning."""
         self.in_child(self._interrupted)
@@ -64,4 +84,5 @@ class MasksTests(unittest.TestCase):
         """The same by Python's own functions, where the C library is not called."""
         with mock.patch.object(masks, "_libc", None), mock.patch.object(masks, "_set", None):
             self.in_child(self._changes)
+            self.in_child(self._made_changes)
             self.in_child(self._interrupted)

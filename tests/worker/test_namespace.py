@@ -516,6 +516,34 @@ print(same, product, type(back) is Point and blue is Color.BLUE)
         run_program({"program.py": program})
 
 
+LOGGER = """
+    def there(thing):
+        return "dispynode" + "_logger" in globals(), thing.name()
+
+    class Quiet:
+        def name(self):
+            return "nothing"
+
+    class Logs:
+        def name(self):
+            return dispynode_logger.name
+
+    if __name__ == "__main__":
+        from tests.client.elsewhere import call_there
+
+        answers = call_there(there, (Quiet(),), (Logs(),))
+        assert answers == [(False, "nothing"), (True, "dispynode")], answers
+"""
+
+
+class TheLogger(TestCase):
+    """It takes time to load, so it is there where it is used."""
+
+    def test_in_arguments(self) -> None:
+        """Code that comes with one job may use it though the computation does not."""
+        run_program({"program.py": LOGGER})
+
+
 class Tracebacks(TestCase):
     """What a user sees of an error over there."""
 
@@ -579,3 +607,34 @@ class Tracebacks(TestCase):
         )
         self.assertIn("PayloadError: the job's arguments cannot be opened on this node", printed)
         self.assertIn("OSError: not here", printed)
+
+    def test_in_a_process_for_one_job(self) -> None:
+        """Where everything has been looked up beforehand: the same arguments, results and errors, plain ones and others."""
+        program = """
+            import threading
+            class Point:
+                def __init__(self, x):
+                    self.x = x
+            def there(thing, *others):
+                if thing == "raise":
+                    raise ValueError(thing)
+                if thing == "lock":
+                    return threading.Lock()
+                return thing, others
+            def says(answer):
+                return answer.text.splitlines()[-1] if hasattr(answer, "text") else (getattr(answer[0], "x", answer[0]), answer[1])
+            if __name__ == "__main__":
+                from tests.client.elsewhere import call_there
+                calls = (1,), ("text", 2.5), (Point(3),), (lambda: 0,), (b"y" * 100_000,), ("raise",), ("lock",), ()
+                for forked in (False, True):
+                    one, two, point, code, long, raised, lock, none = call_there(there, *calls, forked=forked)
+                    assert ((1, ()), ("text", (2.5,))) == (one, two), (one, two)
+                    assert type(point[0]) is Point and point[0].x == 3, point
+                    assert code[0]() == 0 and long == (b"y" * 100_000, ()), code
+                    print(*map(says, (raised, lock, none)), sep=chr(10))
+        """
+        printed = run_program({"program.py": program}).splitlines()
+        self.assertEqual(printed[:3], printed[3:])
+        self.assertEqual("ValueError: raise", printed[0])
+        self.assertIn("PayloadError: the job's result, a _thread.lock, cannot be sent back", printed[1])
+        self.assertIn("missing 1 required positional argument", printed[2])

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
+import signal
+import tempfile
 import time
 import unittest
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
 
 import attrs
 
-from dispytw.values import FINISHED, TERMINATED, Body, Inline, Stored
+from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Inline, Stored
 from dispytw.wire.frames import Ready
-from dispytw.worker.ending import packed_death
-from tests.worker.driving import Driver, content, opened
+from dispytw.worker import masks, performer
+from dispytw.worker.ending import Raised, Returned, Said, opened_word
+from dispytw.worker.keptslots import order
+from dispytw.worker.performer import Work, as_word, read_order, worker
+from dispytw.worker.raising import packed_death
+from dispytw.worker.slotwords import stored_path
+from dispytw.worker.words import RETURNED, STORED, Word, stored_size
+from tests.worker.driving import Driver, content, opened, tag_of
 
 COMPUTE = """
 import ctypes, os, resource, signal, socket, sys, threading, time
@@ -186,3 +199,191 @@ class DeathsTests(unittest.TestCase):
                 self.assertEqual(outcome.status, death.status)
                 for text in death.says:
                     self.assertIn(text, outcome.exception or "")
+
+
+TAG = tag_of(Attempt(b"j" * 16, 1))
+
+
+class Performing:
+    """A namespace whose computation is this function of the packed arguments."""
+
+    def __init__(self, perform: Callable[[bytes], bytes]) -> None:
+        self.perform = perform
+
+    def performing(self) -> Callable[[bytes], bytes]:
+        return self.perform
+
+    def restore(self) -> None:
+        """Nothing is there for one job only."""
+
+    def pack_error(self, error: BaseException) -> bytes:
+        return b"e" + str(error).encode()
+
+
+class WorkerTests(unittest.TestCase):
+    """A worker alone, forked by the test."""
+
+    def setUp(self) -> None:
+        self.out = tempfile.mkdtemp(prefix="worker-")
+        self.addCleanup(shutil.rmtree, self.out)
+        self.result = stored_path(self.out, TAG, "result")
+
+    def child(
+        self, perform: Callable[[bytes], bytes], args: Body, before: Callable[[], object] = int, forgetting: tuple[int, ...] = ()
+    ) -> tuple[int, Said | None, bytes]:
+        """Its exit status, its word, and what it wrote to its stderr.
+
+        :param before: called in the child first.
+        """
+        word = Word()
+        be_worker = worker(Work(Performing(perform), None, {"dispy_job_path": self.out}, self.out), word, forgetting)
+        heard, said = os.pipe()
+        with mock.patch.object(performer, "end_multiprocessing"):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.dup2(said, 2)
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
+                    masks.hold((signal.SIGINT,))
+                    before()
+                    be_worker(order(TAG, args))
+                finally:
+                    os._exit(99)
+        os.close(said)
+        with open(heard, "rb") as pipe:
+            stderr = pipe.read()
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), opened_word(*word.take(), self.result), stderr
+
+    def stored(self, data: bytes) -> Stored:
+        path = os.path.join(self.out, "\udcff args")
+        with open(path, "wb") as file:
+            file.write(data)
+        return Stored(path, len(data))
+
+    def test_its_word(self) -> None:
+        """What came of its arguments, wherever these are and whatever their format; then it has ended well."""
+        for args, data in (
+            (Inline(b"pickled"), b"pickled"),
+            (Inline(b"x-other"), b"x-other"),
+            (Inline(b""), b""),
+            (self.stored(b"p" * 100), b"p" * 100),
+        ):
+            self.assertEqual((0, Returned(Inline(b"got " + data)), b""), self.child(lambda data: b"got " + data, args))
+
+    def test_a_long_result(self) -> None:
+        """Is in a file."""
+        for form in (b"p", b"x"):
+            said = self.child(lambda data: data * 100_000, Inline(form))
+            self.assertEqual((0, Returned(Stored(self.result, 100_000)), b""), said)
+            with open(self.result, "rb") as file:
+                self.assertEqual(form * 100_000, file.read())
+
+    def raises(self, data: bytes) -> bytes:
+        """A body that raises."""
+        raise ValueError("on purpose")
+
+    def test_raised(self) -> None:
+        """The text of it, and the exception packed."""
+        for form in (b"p", b"x"):
+            status, said, _ = self.child(self.raises, Inline(form))
+            assert isinstance(said, Raised)
+            self.assertEqual((0, b"eon purpose"), (status, said.error))
+            self.assertTrue(said.exception.endswith("ValueError: on purpose\n"))
+
+    def test_no_arguments(self) -> None:
+        """A file that is not there is what the job has raised."""
+        _, said, _ = self.child(lambda data: data, Stored(os.path.join(self.out, "none"), 5))
+        assert isinstance(said, Raised)
+        self.assertIn("FileNotFoundError", said.exception)
+
+    def test_a_cancel_that_came_before(self) -> None:
+        """Is a KeyboardInterrupt in the body, whatever the arguments; one that comes behind the body waits for ever."""
+
+        def interrupted() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def body(data: bytes) -> bytes:
+            for _ in range(1000):
+                pass
+            return b"not interrupted"
+
+        for form in (b"p", b"x"):
+            status, said, _ = self.child(body, Inline(form), before=interrupted)
+            assert isinstance(said, Raised)
+            self.assertEqual((0, True), (status, said.exception.endswith("KeyboardInterrupt\n")))
+        with mock.patch("sys.stdout", mock.Mock(flush=interrupted)):
+            for form in (b"p", b"x"):
+                self.assertEqual((0, Returned(Inline(b"not interrupted"))), self.child(body, Inline(form))[:2])
+
+    def test_what_it_is(self) -> None:
+        """A process with a session of its own, which has not got what is its forker's alone."""
+        heard, said = os.pipe()
+        self.addCleanup(os.close, heard)
+        self.addCleanup(os.close, said)
+
+        def body(data: bytes) -> bytes:
+            os.fstat(heard)
+            try:
+                os.fstat(said)
+            except OSError:
+                return b"own" if os.getsid(0) == os.getpid() else b"not its own"
+            return b"still there"
+
+        self.assertEqual(Returned(Inline(b"own")), self.child(body, Inline(b"p"), forgetting=(said,))[1])
+
+    def test_without_its_forker(self) -> None:
+        """It has no one to tell, and ends before the body."""
+        with mock.patch("os.getppid", lambda: 1):
+            self.assertEqual((1, None, b""), self.child(lambda data: data, Inline(b"p")))
+
+    def test_a_child_that_comes_back(self) -> None:
+        """A process that the body forked has no word, and the worker's own is heard."""
+
+        def body(data: bytes) -> bytes:
+            pid = os.fork()
+            if pid:
+                os.waitpid(pid, 0)
+            return b"child's" if pid == 0 else b"parent's"
+
+        self.assertEqual((0, Returned(Inline(b"parent's"))), self.child(body, Inline(b"p"))[:2])
+
+    def test_mended(self) -> None:
+        """What modules of setup() need in every worker is done before the body; a fault there is told, and is no word."""
+        done: list[int] = []
+        with mock.patch.object(performer, "_mends", [lambda: done.append(1)]):
+            self.assertEqual(Returned(Inline(b"1")), self.child(lambda data: b"%d" % len(done), Inline(b"p"))[1])
+        with mock.patch.object(performer, "_mends", [lambda: 1 / 0]):
+            status, said, stderr = self.child(lambda data: data, Inline(b"p"))
+        self.assertEqual((1, None), (status, said))
+        self.assertIn(b"ZeroDivisionError", stderr)
+
+    def test_streams_that_are_gone(self) -> None:
+        """Closed or replaced by the job: its business."""
+
+        def body(data: bytes) -> bytes:
+            import sys
+
+            with open(os.devnull, "w") as closed:
+                pass
+            streams: list[Any] = [closed, None]
+            sys.stdout, sys.stderr = streams
+            return data
+
+        self.assertEqual((0, Returned(Inline(b"p")), b""), self.child(body, Inline(b"p")))
+
+
+class Parts(unittest.TestCase):
+    """Orders as they are read, and results as they are said."""
+
+    def test_words(self) -> None:
+        """As long as it fits, the result itself."""
+        self.assertEqual((RETURNED, b"y" * 48 * 1024), as_word(b"y" * 48 * 1024, "/nowhere", TAG))
+        with tempfile.TemporaryDirectory() as out:
+            self.assertEqual((STORED, stored_size(48 * 1024 + 1)), as_word(b"y" * (48 * 1024 + 1), out, TAG))
+            self.assertEqual([os.path.basename(stored_path(out, TAG, "result"))], os.listdir(out))
+
+    def test_orders(self) -> None:
+        """Their arguments, which may look like a path or be empty."""
+        for data in (b"", b"s/args", b"i"):
+            self.assertEqual(data, read_order(order(TAG, Inline(data))))
+        self.assertRaises(FileNotFoundError, read_order, order(TAG, Stored("/nowhere/args", 5)))

@@ -7,7 +7,7 @@ import unittest
 import msgpack
 
 from dispytw.values import ERROR_LIMIT
-from dispytw.worker.raising import packed_error
+from dispytw.worker.raising import packed_death, packed_error
 
 
 class Packer:
@@ -42,3 +42,10 @@ class Raising(unittest.TestCase):
         for code, status in ((None, 0), (3, 3), (-1, 255), (256, 0), ("a message", 1), (True, 1)):
             packed = packed_error(SystemExit(code), Packer(b"never"))
             self.assertEqual((b"m", ["exit", status]), (packed[:1], msgpack.unpackb(packed[1:])))
+
+    def test_deaths(self) -> None:
+        """Are what msgpack would open, for any status and any signal."""
+        for how in ("exit", "signal"):
+            for number in (0, 1, 9, 64, 255, 256, 65535, -1):
+                packed = packed_death(how, number)
+                self.assertEqual((b"m", [how, number]), (packed[:1], msgpack.unpackb(packed[1:])))

@@ -7,6 +7,7 @@ from unittest import mock
 
 from dispytw.values import EMPTY, Attempt, Inline
 from dispytw.worker.server import Server
+from dispytw.worker.slotwords import output_here
 
 A, B = Attempt(b"a" * 16, 1), Attempt(b"b" * 16, 1)
 
@@ -40,7 +41,7 @@ class ServerTests(unittest.TestCase):
     def test_an_output_is_taken_once(self) -> None:
         """Asked again, as the other one did not fit the disk, it is the same."""
         slot = mock.Mock()
-        slot.stdout.take.return_value = Inline(b"printed")
+        slot.stdout.take.return_value = output_here(b"printed")
         slot.stderr.take.side_effect = OSError(28, "no space")
         server = Server(slot, 1)
         for _ in range(2):

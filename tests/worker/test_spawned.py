@@ -9,7 +9,7 @@ from typing import Any
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED
 from dispytw.wire.frames import Close, Ready
-from dispytw.worker.ending import packed_death
+from dispytw.worker.raising import packed_death
 from tests.worker import test_following, test_forker, test_speaking
 from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
 

@@ -12,8 +12,9 @@ from unittest import mock
 import attrs
 
 from dispytw.wire.frames import Setup
-from dispytw.worker import spawned, spawning, speaking
+from dispytw.worker import spawned, spawning
 from dispytw.worker.spawning import Spawner, spawns
+from dispytw.worker.voice import voice
 
 
 class SpawningCase(unittest.TestCase):
@@ -66,8 +67,8 @@ class Starting(SpawningCase):
     def test_papers(self) -> None:
         """Everything that a process has to know is in a file that has no name, which several read at a time."""
         self.names["new"] = 2
-        speaking.voice.ear, before = "/ear", speaking.voice.ear
-        self.addCleanup(setattr, speaking.voice, "ear", before)
+        voice.ear, before = "/ear", voice.ear
+        self.addCleanup(setattr, voice, "ear", before)
         self.assertIsNone(self.spawner.take_over())
         self.assertEqual([], os.listdir(self.directory))
         descriptor = self.spawner._papers.fileno()
@@ -84,7 +85,7 @@ class Starting(SpawningCase):
         self.addCleanup(slot.close)
         pid = self.spawner.begin(slot)
         self.assertEqual((pid, 0), os.waitpid(pid, 0))
-        numbers = [os.getpid(), 1, speaking.voice.max_file_size, self.spawner._papers.fileno(), *slot.passing]
+        numbers = [os.getpid(), 1, voice.max_file_size, self.spawner._papers.fileno(), *slot.passing]
         self.assertEqual(numbers, list(map(int, slot.stdout.tail(1000).split())))
 
     def test_a_program_that_is_not_there(self) -> None:

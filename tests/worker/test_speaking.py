@@ -8,11 +8,13 @@ import unittest
 from typing import Any
 
 from dispytw.errors import UnsafePathError
-from dispytw.values import FINISHED, TERMINATED, Stored
+from dispytw.values import FINISHED, TERMINATED, Attempt, Stored
 from dispytw.wire.frames import Kept, Ready
 from dispytw.wire.jobframes import FILE, PROVISIONAL, REFUSED, STOPPED, UNDERWAY, Limits, Logged, Unsaid
+from dispytw.worker import speaking
 from dispytw.worker.speaking import client_path
-from tests.worker.driving import Driver, SupervisorTestCase, content, opened
+from dispytw.worker.voice import voice
+from tests.worker.driving import Driver, SupervisorTestCase, content, opened, tag_of
 
 SOURCE = """
 import logging
@@ -230,3 +232,16 @@ class PathTests(unittest.TestCase):
         for where in ("a\\b", "C:x", "/", "x" * 300):
             with self.subTest(where=where), self.assertRaises(UnsafePathError):
                 client_path(where, "/home")
+
+
+class WhoSpeaks(unittest.TestCase):
+    """The attempt that runs in this process."""
+
+    def test_as_a_value(self) -> None:
+        """It is kept as servers know it, and is nobody before the first one."""
+        self.addCleanup(setattr, voice, "tag", voice.tag)
+        voice.tag = b""
+        self.assertIsNone(speaking._attempt())
+        attempt = Attempt(bytes(range(16)), 7)
+        voice.tag = tag_of(attempt)
+        self.assertEqual(attempt, speaking._attempt())

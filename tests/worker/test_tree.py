@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 from dispytw.worker import tree
 
@@ -31,6 +32,23 @@ while not tree.sweep(spared): signal.sigwait({signal.SIGCHLD})
 assert tree.children() == spared, (tree.children(), spared)
 while not tree.sweep(()): signal.sigwait({signal.SIGCHLD})
 assert tree.children() == set()
+"""
+
+
+ORPHANS = """
+import os, signal, time
+from dispytw.worker import tree
+tree.adopt_orphans()
+heard, said = os.pipe()
+parent = os.fork()
+if parent == 0:
+    die_with_parent = tree.dying_with_parent()
+    if os.fork() == 0: die_with_parent(); os.write(said, b"%d" % os.getpid())
+    time.sleep(15); os._exit(0)
+child = int(os.read(heard, 20))
+os.kill(parent, signal.SIGKILL)
+os.waitpid(parent, 0)
+assert os.waitpid(child, 0)[1] == signal.SIGKILL
 """
 
 
@@ -79,6 +97,12 @@ class TreeTests(unittest.TestCase):
         process.wait()
         tree.kill(process.pid)
         tree.signal_group(process.pid, signal.SIGTERM)
+
+    def test_dying_with_a_parent(self) -> None:
+        """Who has called it is killed when its parent ends; where the system knows no such thing, it lives on."""
+        subprocess.run([sys.executable, "-c", ORPHANS], check=True, timeout=20, cwd=ROOT)
+        with mock.patch.object(tree, "_prctl", None):
+            self.assertIsNone(tree.dying_with_parent()())
 
     def test_sweep(self) -> None:
         """Whatever hides at any depth below is found and killed, and the spared is spared; in a process of its own."""
