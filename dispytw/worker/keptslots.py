@@ -75,6 +75,9 @@ class KeptSlot(Slot):
                 taken = self.orders_out.recv(MOST, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return attempts
+            if not taken:
+                self.sound = False  # a job has shut the queue down
+                return attempts
             if len(taken) >= ARGUMENTS:  # nobody but a supervisor should have written anything else
                 attempts.append(attempt_of(taken[: TAG.size]))
 

@@ -48,7 +48,9 @@ class Slot:
         heard: list[Started | Ended] = []
         while self.sound:
             try:
-                self._gathered += self.ours.recv(1 << 16)
+                said = self.ours.recv(1 << 16)
+                self.sound = bool(said)  # both ends are open here, so an end of words is nonsense: a job has shut the socket down
+                self._gathered += said
                 self._open(heard)
             except BlockingIOError:
                 break
@@ -162,6 +164,7 @@ def opened_pair(opened: ExitStack, kind: int = socket.SOCK_STREAM) -> tuple[sock
         descriptors.keep(end.fileno())
         opened.callback(close_end, end)
     ours.setblocking(False)
+    theirs.setblocking(True)  # setup() may have given new sockets a timeout
     return ours, theirs
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import unittest
 
 from dispytw.values import FINISHED, TERMINATED, Stored
 from dispytw.wire.frames import Close, Ready, SetupFailed, Standing
+from dispytw.worker.keptslots import _MESSAGES
 from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -167,6 +169,29 @@ class BodiesTests(SupervisorTestCase):
         driver = self.supervisor("def show(): print('\\u20ac', os.fsdecode(b'\\xff'))")
         driver.hear_a(Ready)
         self.assertEqual(content(driver.run("show").stdout), "\u20ac ".encode() + b"\xff\n")
+
+
+class SocketsTests(SupervisorTestCase):
+    """What a kept worker's jobs may do to the sockets of their slot."""
+
+    def test_shut_down(self) -> None:
+        """The job has lost its worker, or the worker its queue; the next one runs in another."""
+        source = """
+import socket, stat
+def shut(kind):
+    for number in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                end = socket.socket(fileno=os.dup(number))
+                if end.type == kind: end.shutdown(socket.SHUT_RDWR)
+        except OSError: pass
+def again(): return os.getpid()
+"""
+        for kind, status in ((socket.SOCK_STREAM, TERMINATED), (_MESSAGES, FINISHED)):
+            with self.subTest(kind):
+                driver = self.supervisor(source, isolation="worker", width=1)
+                self.assertEqual(status, driver.run("shut", int(kind)).status)
+                self.assertEqual([FINISHED] * 3, [driver.run("again").status for _ in range(3)])
 
 
 class EndTests(SupervisorTestCase):
