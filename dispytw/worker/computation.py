@@ -20,7 +20,7 @@ from dispytw.wire.bundle import Bundle
 from dispytw.worker import descriptors, forking, namespace
 from dispytw.worker.forker import Forker
 from dispytw.worker.keptperformer import KeptWorker
-from dispytw.worker.performer import Work, look_at_modules
+from dispytw.worker.performer import Work, flush_output, look_at_modules
 from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.serving import Performer, serve
 from dispytw.worker.tracebacks import text_of
@@ -111,7 +111,7 @@ class Computation:
         """
         voice.max_file_size = max_file_size
         parent = os.getpid()
-        flush()
+        flush_output()  # what was printed before a fork is printed once
         pid = descriptors.fork(passed)
         if pid == 0:
             serve(self.make, passed, parent, self.terms.most_jobs)
@@ -128,12 +128,6 @@ class Computation:
         except BaseException:
             traceback.print_exc()
             return 1
-
-
-def flush() -> None:
-    """What was printed before a fork is printed once."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
 
 
 class _interruptible:

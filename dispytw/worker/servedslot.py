@@ -31,6 +31,7 @@ class ServedSlot:
         self.words, stdout, stderr, orders, named = self.passed = passed
         self.stdout, self.stderr = Capture(stdout, CAP), Capture(stderr, CAP)
         self._orders = Socket(fileno=orders)
+        self._orders.setblocking(True)  # setup() may have given new sockets a timeout
         self._named = mmap.mmap(named, TAG.size)
 
     @property

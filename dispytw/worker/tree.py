@@ -30,6 +30,12 @@ def adopt_orphans() -> None:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def leave_orphans() -> None:
+    """Let processes that are orphaned below this one go to who adopts them above."""
+    if _prctl is not None:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 def dying_with_parent() -> Callable[[], object]:
     """Makes what lets a process be killed when its parent ends."""
     return _live_on if _prctl is None else partial(_prctl, _PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)

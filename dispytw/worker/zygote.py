@@ -11,6 +11,7 @@ other: the supervisor in the same way, as it is the process whose death means th
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -22,14 +23,15 @@ from _socket import socket as Socket
 from typing import Any, NoReturn
 
 from dispytw.worker import descriptors, forking, tree
-from dispytw.worker.computation import Computation, Terms, flush
+from dispytw.worker.computation import Computation, Terms
+from dispytw.worker.performer import flush_output
 from dispytw.worker.serving import serve
 from dispytw.worker.tracebacks import text_of
 from dispytw.worker.voice import voice
 
 _LENGTH, _PID = struct.Struct("=I"), struct.Struct("=i")
-#: The most descriptors in a request, and the bytes of one.
-_MOST, _INT = 16, struct.calcsize("i")
+#: The bytes of a descriptor in a request.
+_INT = struct.calcsize("i")
 #: Seconds given to what setup() left running when the zygote ends.
 _END_LIMIT = 5.0
 
@@ -53,7 +55,7 @@ class Zygote:
         """
         ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
         supervisor = os.getpid()
-        flush()
+        flush_output()
         pid = os.fork()
         if pid == 0:
             ours.close()
@@ -70,7 +72,7 @@ class Zygote:
 
     def fork(self, passed: tuple[int, ...], max_file_size: int) -> int:
         """See `dispytw.worker.computation.Computation.begin`."""
-        pid: int = self._asked("begin", max_file_size, descriptors=passed)
+        pid: int = self._asked("begin", max_file_size, len(passed), descriptors=passed)
         if pid < 0:
             raise OSError(-pid, os.strerror(-pid))
         return pid
@@ -109,7 +111,7 @@ def end_likewise(status: int) -> NoReturn:
     :param status: its wait status.
     """
     code = os.waitstatus_to_exitcode(status)
-    flush()
+    flush_output()
     if code < 0:
         signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
@@ -130,7 +132,7 @@ def _live(control: Socket, supervisor: int) -> NoReturn:
     except BaseException as error:  # a fault of ours; the supervisor ends with the same status
         os.write(2, text_of(error).encode())
     finally:
-        flush()
+        flush_output()
         os._exit(status)
 
 
@@ -156,24 +158,28 @@ class _Life:
         self._computation = computation = Computation(terms)
         try:
             computation.lay_out()
+            failure = computation.set_up()
+            if failure is None:
+                computation.settle()
+                tree.leave_orphans()  # or those forked twice would stay here, if setup() wanted any
+            return failure
         except BaseException as error:
             return text_of(error)
-        failure = computation.set_up()
-        if failure is None:
-            computation.settle()
-        return failure
 
     def clean_up(self) -> int:
         """See `Zygote.clean_up`."""
         return self._computation.clean_up()
 
-    def begin(self, max_file_size: int, passed: tuple[int, ...]) -> int:
-        """See `Zygote.fork`; a negative number tells why there is no process."""
+    def begin(self, max_file_size: int, count: int, passed: tuple[int, ...] = ()) -> int:
+        """See `Zygote.fork`; a negative number tells why there is no process.
+
+        :param count: of the descriptors; what setup() has opened may leave no room for them.
+        """
         voice.max_file_size = max_file_size
         for descriptor in passed:
             descriptors.keep(descriptor)
         try:
-            return self._forked_twice(passed)
+            return self._forked_twice(passed) if len(passed) == count else -errno.EMFILE
         except OSError as error:
             return -(error.errno or 1)
         finally:
@@ -182,46 +188,58 @@ class _Life:
                 os.close(descriptor)
 
     def _forked_twice(self, passed: tuple[int, ...]) -> int:
-        told, telling = os.pipe()
-        waiting, going = os.pipe()
+        pipes: list[int] = []
         try:
-            flush()
+            pipes += os.pipe()
+            pipes += os.pipe()
+            flush_output()
             between = descriptors.fork(passed)
             if between == 0:
-                self._be_between(passed, told, telling, waiting, going)
-            os.close(telling)
+                self._be_between(passed, *pipes)
+            _see_to_the_end(between)
+            told, _, _, going = pipes
+            os.set_blocking(told, False)  # it has ended: what it has not told it never will
             (pid,) = _PID.unpack(os.read(told, _PID.size))
-            telling = os.dup(told)
-            os.waitpid(between, 0)
             if pid > 0:
                 os.write(going, b"g")  # it is the supervisor's child by now
+            return int(pid)
         finally:
-            for descriptor in (told, telling, waiting, going):
+            for descriptor in pipes:
                 os.close(descriptor)
-        return int(pid)
 
     def _be_between(self, passed: tuple[int, ...], told: int, telling: int, waiting: int, going: int) -> NoReturn:
         try:
-            pid = forking.fork(_nothing)
-        except OSError as error:
-            pid = -(error.errno or 1)
-        if pid:
-            os.write(telling, _PID.pack(pid))
-            os._exit(0)
-        os.close(going)
-        if not os.read(waiting, 1):
+            try:
+                pid = forking.fork(_nothing)
+            except OSError as error:
+                pid = -(error.errno or 1)
+            if pid:
+                os.write(telling, _PID.pack(pid))
+                os._exit(0)
+            os.close(going)
+            if os.read(waiting, 1):
+                for descriptor in (told, telling, waiting):
+                    os.close(descriptor)
+                serve(self._computation.make, passed, self._supervisor, self._computation.terms.most_jobs)
+        finally:
             os._exit(1)
-        for descriptor in (told, telling, waiting):
-            os.close(descriptor)
-        serve(self._computation.make, passed, self._supervisor, self._computation.terms.most_jobs)
 
 
 def _nothing() -> None:
     """There is nothing more to be closed."""
 
 
+def _see_to_the_end(child: int) -> None:
+    """Wait until a child has ended; setup() may have left something that reaps every child, or let the system do so."""
+    try:
+        os.waitpid(child, 0)
+    except ChildProcessError:
+        pass
+
+
 def _end_children() -> None:
     """End what setup() left running, this time without exceptions."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # each end is heard of, whatever setup() thought of them
     tracker = tree.ended_resource_tracker()
     deadline = time.monotonic() + _END_LIMIT
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})

@@ -12,6 +12,7 @@ from unittest import mock
 
 import psutil
 
+from dispytw.values import FINISHED, TERMINATED
 from dispytw.wire.frames import Close, Ready, SetupFailed
 from dispytw.worker import forking, zygote
 from dispytw.worker.zygote import CAN_HAVE_ONE, _Life, _received, _send
@@ -120,6 +121,48 @@ class Living(SupervisorTestCase):
         driver.process.kill()
         self.assertEqual(([dying], []), psutil.wait_procs([dying], DEADLINE))
 
+    def test_what_setup_may_leave(self) -> None:
+        """Forking goes on whatever it thinks of the standard streams, of children's ends, of orphans, of new sockets; the server lasts."""
+        some = "sys.stdout = sys.stderr = None; signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+        others = "import ctypes, socket; ctypes.CDLL(None).prctl(36, 1); socket.setdefaulttimeout(1e-6)"
+        more = "sys.stdout.close(); signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, 0))"
+        for left, isolation in ((some, "job"), (others, "job"), (f"{some}; {others}", "worker"), (more, "job")):
+            with self.subTest(left, isolation=isolation):
+                driver = self.supervisor(f"{SOURCE}\ndef setup():\n    {left}\n    return 0", isolation=isolation)
+                driver.hear_a(Ready)
+                outcomes = [driver.run("parents") for _ in range(2)]
+                self.assertEqual([FINISHED, FINISHED], [each.status for each in outcomes], outcomes)
+                first, second = (opened(each.result) for each in outcomes)
+                self.assertEqual(first[isolation == "job" :], second[isolation == "job" :])  # type: ignore[index]
+                driver.say(Close())
+                self.assertEqual(0, self.ended(driver))
+
+    def test_no_room_for_descriptors(self) -> None:
+        """The job is told, and the computation lives; where setup() has left none at all it has failed."""
+        filling = """
+def setup():
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    global taken
+    taken = []
+    try:
+        while True: taken.append(os.open("/dev/null", 0))
+    except OSError: pass
+    for _ in range(left): os.close(taken.pop())
+    return 0
+"""
+        driver = self.supervisor(f"left = 0\n{filling}")
+        failed = driver.hear_a(SetupFailed)
+        assert isinstance(failed, SetupFailed)
+        self.assertIn("Too many open files", failed.text)
+        driver = self.supervisor(f"left = 3\n{filling}")
+        driver.hear_a(Ready)
+        outcome = driver.run("len", "")
+        self.assertEqual(TERMINATED, outcome.status)
+        self.assertIn("Too many open files", outcome.exception or "")
+        driver.say(Close())
+        self.assertEqual(0, self.ended(driver))
+
     def test_a_setup_that_fails(self) -> None:
         """What it has started is ended too."""
         driver = self.supervisor(
@@ -175,8 +218,22 @@ class Alone(unittest.TestCase):
         with mock.patch.object(forking, "fork", side_effect=OSError(errno.EAGAIN, "none")), mock.patch.object(
             zygote.descriptors, "fork", side_effect=lambda passing: os.fork()
         ):
-            self.assertEqual(-errno.EAGAIN, life.begin(0, passed))
+            self.assertEqual(-errno.EAGAIN, life.begin(0, 2, passed))
         self.assertEqual(before, set(os.listdir("/proc/self/fd")))
+
+    def test_the_one_between_dies(self) -> None:
+        """Before it has told whom it has forked: there is no process, and no descriptor is left."""
+        before = set(os.listdir("/proc/self/fd"))
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        with mock.patch.object(zygote.descriptors, "fork", return_value=child):
+            self.assertLess(_Life(self.theirs, os.getpid()).begin(0, 0), 0)
+        self.assertEqual(before, set(os.listdir("/proc/self/fd")))
+
+    def test_descriptors_that_got_lost(self) -> None:
+        """As there was no room for them: that is told."""
+        self.assertEqual(-errno.EMFILE, _Life(self.theirs, os.getpid()).begin(0, 1))
 
     def test_ending_likewise(self) -> None:
         """An exit status, or a signal; never a success, as a computation that has lost its process has none."""
