@@ -84,6 +84,7 @@ class Zygote:
 
     def end(self) -> None:
         """Let it end what setup() left running, and itself."""
+        descriptors.drop(self._control.fileno())
         self._control.close()
         if self.pid:
             os.waitpid(self.pid, 0)

@@ -14,8 +14,8 @@ import psutil
 
 from dispytw.values import FINISHED, TERMINATED
 from dispytw.wire.frames import Close, Ready, SetupFailed
-from dispytw.worker import forking, zygote
-from dispytw.worker.zygote import CAN_HAVE_ONE, _Life, _received, _send
+from dispytw.worker import descriptors, forking, zygote
+from dispytw.worker.zygote import CAN_HAVE_ONE, Zygote, _Life, _received, _send
 from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, is_alive, opened
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -230,6 +230,17 @@ class Alone(unittest.TestCase):
         with mock.patch.object(zygote.descriptors, "fork", return_value=child):
             self.assertLess(_Life(self.theirs, os.getpid()).begin(0, 0), 0)
         self.assertEqual(before, set(os.listdir("/proc/self/fd")))
+
+    def test_what_its_end_leaves(self) -> None:
+        """The number of a descriptor that was ours may be the user's next one, which children keep."""
+        number = descriptors.keep(self.ours.fileno())
+        Zygote(self.ours, 0).end()
+        opened = os.dup2(2, number)
+        self.addCleanup(os.close, opened)
+        child = os.fork()
+        if child == 0:
+            os._exit(os.path.exists(f"/proc/self/fd/{opened}"))
+        self.assertEqual(1, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
     def test_descriptors_that_got_lost(self) -> None:
         """As there was no room for them: that is told."""
