@@ -44,7 +44,7 @@ from dispytw.worker import descriptors, spawning, tree
 from dispytw.worker.computation import Computation, Terms
 from dispytw.worker.daemonlink import DaemonConnection, is_same_user, listening
 from dispytw.worker.ear import Ear
-from dispytw.worker.gathering import Gathering
+from dispytw.worker.gathering import GATHERING, Gathering
 from dispytw.worker.hearing import Hearing
 from dispytw.worker.keptjobs import KeptJobs
 from dispytw.worker.servers import ForkedServers, Servers
@@ -53,7 +53,7 @@ from dispytw.worker.spawning import Spawner
 from dispytw.worker.timeouts import Timeouts
 from dispytw.worker.timers import Timers
 from dispytw.worker.tracebacks import shortened, text_of
-from dispytw.worker.zygote import Zygote
+from dispytw.worker.zygote import Zygote, ZygoteEnded, end_likewise
 
 #: Seconds in which a daemon must connect, or nobody will.
 _CONNECT_LIMIT = 60.0
@@ -61,6 +61,7 @@ _CONNECT_LIMIT = 60.0
 _END_LIMIT = 5.0
 #: Seconds that an ending supervisor gives its daemon to keep the last outcomes, and after which it tries anew to write them.
 _KEEPING, _AGAIN = 2.0, 1.0
+
 
 @attrs.define(eq=False)
 class Supervisor:
@@ -97,9 +98,13 @@ class Supervisor:
         """Serve until closed or left alone for too long; returns the process's exit status."""
         self._watch(self.wakeup, self._child_ended)
         self._expect_a_daemon(_CONNECT_LIMIT)
-        while self._closing is None or self._jobs:
-            self._turn()
-        return self._end(self._closing)
+        try:
+            while self._closing is None or self._jobs:
+                self._turn()
+            return self._end(self._closing)
+        except ZygoteEnded as ended:
+            self._part_in_haste()
+            end_likewise(ended.wait_status)
 
     def _turn(self) -> None:
         self._sources.hear(self._rest(), 0.0 if self._jobs is None else self._jobs.ease)
@@ -249,6 +254,8 @@ class Supervisor:
             self._computation = Computation(terms)
             self._computation.lay_out()
             return self._computation.set_up()
+        except ZygoteEnded:
+            raise
         except BaseException as error:
             return text_of(error)
 
@@ -281,6 +288,15 @@ class Supervisor:
             if self._owed and not self._is_spooled():
                 patience = _AGAIN
                 self._rest_until(deadline)
+
+    def _part_in_haste(self) -> None:
+        """What has been heard of jobs is told and left in a file; those that run die with this process."""
+        if self._daemon is not None:
+            for frame in self._unsaid.take(monotonic() + GATHERING, low=True):
+                self._daemon.send(frame)
+            self._daemon.drain(_END_LIMIT)
+        if self._owed:
+            self._is_spooled()
 
     def _is_spooled(self) -> bool:
         assert self._setup is not None
@@ -353,16 +369,8 @@ def terms_of(setup: Setup, bundle: bytes, ear: str) -> Terms:
     :raises PayloadError: when the bundle cannot be opened.
     """
     return Terms(
-        bundle=decode(bundle),
-        mentions=mentioned(bundle),
-        cwd=setup.cwd,
-        program=setup.program,
-        facts=setup.facts,
-        out=setup.out,
-        spool=setup.spool,
-        isolation=setup.isolation,
-        most_jobs=setup.max_jobs_per_worker,
-        ear=ear,
+        *(decode(bundle), mentioned(bundle), setup.cwd, setup.program, setup.facts),
+        *(setup.out, setup.spool, setup.isolation, setup.max_jobs_per_worker, ear),
     )
 
 

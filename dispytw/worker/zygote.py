@@ -38,8 +38,19 @@ _END_LIMIT = 5.0
 CAN_HAVE_ONE = sys.platform == "linux"
 
 
+class ZygoteEnded(Exception):
+    """The zygote has ended, and the supervisor has to (`end_likewise`).
+
+    :ivar wait_status: how, as `os.waitpid` gives it.
+    """
+
+    def __init__(self, wait_status: int) -> None:
+        super().__init__(wait_status)
+        self.wait_status = wait_status
+
+
 class Zygote:
-    """The supervisor's side.
+    """The supervisor's side; whatever is asked of it raises `ZygoteEnded` when it has ended.
 
     :ivar pid: its process id; 0 when it has ended.
     """
@@ -91,11 +102,11 @@ class Zygote:
             self.pid = 0
 
     def look(self) -> None:
-        """A child has ended: if it was this one, end likewise."""
+        """A child has ended: perhaps this one."""
         if self.pid:
             ended, status = os.waitpid(self.pid, os.WNOHANG)
             if ended:
-                end_likewise(status)
+                raise ZygoteEnded(status)
 
     def _asked(self, request: str, *arguments: object, descriptors: tuple[int, ...] = ()) -> Any:
         try:
@@ -103,7 +114,7 @@ class Zygote:
             answer, _ = _received(self._control)
             return answer[0]
         except (EOFError, ConnectionError):
-            end_likewise(os.waitpid(self.pid, 0)[1])
+            raise ZygoteEnded(os.waitpid(self.pid, 0)[1]) from None
 
 
 def end_likewise(status: int) -> NoReturn:

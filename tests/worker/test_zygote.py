@@ -13,6 +13,7 @@ from unittest import mock
 import psutil
 
 from dispytw.values import FINISHED, TERMINATED
+from dispytw.wire import spool
 from dispytw.wire.frames import Close, Ready, SetupFailed
 from dispytw.worker import descriptors, forking, zygote
 from dispytw.worker.zygote import CAN_HAVE_ONE, Zygote, _Life, _received, _send
@@ -104,6 +105,16 @@ class Living(SupervisorTestCase):
         self.assertEqual(-signal.SIGKILL, self.ended(driver))
         psutil.wait_procs([psutil.Process(pid) for pid in parents[:2] if psutil.pid_exists(pid)], DEADLINE)
         self.assertEqual([], [pid for pid in parents[:2] if is_alive(pid)])
+
+    def test_what_is_owed_when_it_dies(self) -> None:
+        """Outcomes that no daemon has kept are found in the file by a later one."""
+        driver = self.supervisor(SOURCE, lease=60.0)
+        driver.hear_a(Ready)
+        ended = driver.run("len", "four")
+        driver.disappear()
+        living(driver).kill()
+        self.assertEqual(-signal.SIGKILL, self.ended(driver))
+        self.assertEqual([ended], [each.outcome for each in spool.read(driver.spool)])
 
     def test_when_setup_ends_it(self) -> None:
         """The daemon sees the exit status, or the signal."""
