@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from typing import Any
 
 
 def dispy_provisional_result(result: object, relay: bool = False, timeout: float | None = 10) -> int:
@@ -33,12 +34,28 @@ def dispy_send_file(path: str, relay: bool = False, timeout: float | None = 10) 
     return speaking.send_file(path, timeout)
 
 
+class LateLogger:
+    """Stands for the logger, which takes time to load, until it is used; as it may be by code that nobody has seen: text that is exec'd,
+    or what comes with arguments."""
+
+    def __getattr__(self, name: str) -> Any:
+        from dispytw.worker.nodelog import dispynode_logger
+
+        return getattr(dispynode_logger, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        from dispytw.worker.nodelog import dispynode_logger
+
+        setattr(dispynode_logger, name, value)
+
+
 #: What a computation's namespace holds besides its own. The supervisor's facts (dispy_node_name, dispy_node_ip_addr, dispy_job_path)
 #: come on top.
 NAMES: dict[str, object] = {
     "dispy_provisional_result": dispy_provisional_result,
     "dispy_send_file": dispy_send_file,
     "dispy_job_path": os.getcwd(),
+    "dispynode_logger": LateLogger(),
 }
 
 

@@ -38,7 +38,6 @@ from dispytw.worker.batching import perform_calls
 from dispytw.worker.replacing import Replaced
 
 _MAIN = ("__main__", "__mp_main__")
-_LOGGER = b"dispynode_logger"
 
 
 class Missing:
@@ -144,8 +143,6 @@ class Namespace:
 
         :raises PayloadError: when the arguments cannot be opened or the result cannot be packed; anything else is the job's own.
         """
-        if _LOGGER in args_payload:
-            self._give_logger()
         try:
             many = open_calls(args_payload, self.extend) if args_payload[:1] == BATCHED else None
             args, kwargs = open_arguments(args_payload, self.extend) if many is None else ((), {})
@@ -154,13 +151,6 @@ class Namespace:
         if many is not None:
             return perform_calls(self._calls["computation"], many, self)
         return self.pack(self._calls["computation"](*args, **kwargs))
-
-    def _give_logger(self) -> None:
-        """The arguments have code in them that uses the logger, which may not be here, as the computation's own does not."""
-        given = jobfunctions.names({_LOGGER.decode()})
-        self.finder.given.update(given)
-        for name, value in given.items():
-            vars(self.module).setdefault(name, value)
 
     def performing(self) -> Callable[[bytes], bytes]:
         """Makes `perform`, for a process that runs one job: what plain arguments and results need has been looked up."""
@@ -306,8 +296,6 @@ def load(bundle: Bundle, *, facts: Mapping[str, object], mentions: Collection[st
 
 #: Modules that were ``__main__`` before; functions of theirs may still be running.
 _retired: list[ModuleType] = []
-
-
 
 
 def _given(wanted: set[str], given: Mapping[str, object]) -> dict[str, object]:

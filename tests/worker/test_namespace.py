@@ -517,8 +517,11 @@ print(same, product, type(back) is Point and blue is Color.BLUE)
 
 
 LOGGER = """
+    import sys
+
     def there(thing):
-        return "dispynode" + "_logger" in globals(), thing.name()
+        before = "dispytw.worker.nodelog" in sys.modules
+        return before, eval(thing) if isinstance(thing, str) else thing.name()
 
     class Quiet:
         def name(self):
@@ -531,16 +534,16 @@ LOGGER = """
     if __name__ == "__main__":
         from tests.client.elsewhere import call_there
 
-        answers = call_there(there, (Quiet(),), (Logs(),))
-        assert answers == [(False, "nothing"), (True, "dispynode")], answers
+        answers = call_there(there, (Quiet(),), (Logs(),), ("dispynode" + "_logger.name",))
+        assert answers == [(False, "nothing"), (False, "dispynode"), (True, "dispynode")], answers
 """
 
 
 class TheLogger(TestCase):
-    """It takes time to load, so it is there where it is used."""
+    """It takes time to load, so that is done where it is used."""
 
     def test_in_arguments(self) -> None:
-        """Code that comes with one job may use it though the computation does not."""
+        """Code that comes with one job may use it though the computation does not, and so may text."""
         run_program({"program.py": LOGGER})
 
 
