@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from dispytw.plain import WORKER
 from dispytw.wire.bundle import Bundle
+from dispytw.wire.late import msgpack
 from dispytw.worker import descriptors, forking, namespace
 from dispytw.worker.forker import Forker
 from dispytw.worker.keptperformer import KeptWorker
@@ -68,6 +69,8 @@ class Computation:
         process = sys.modules.get("multiprocessing.process")
         if process is not None:
             process.ORIGINAL_DIR = terms.cwd  # type: ignore[attr-defined]
+        if terms.program is not None:
+            msgpack()  # each of its jobs would load it, for its arguments
         voice.log = os.dup(2)
         facts = {**terms.facts, "dispy_job_path": terms.cwd}
         self.namespace = namespace.load(terms.bundle, facts=facts, mentions=terms.mentions)

@@ -17,12 +17,15 @@ import signal
 import sys
 import time
 
+from dispytw.wire.batches import BATCHED
+from dispytw.wire.late import msgpack
+from dispytw.wire.payload import SUPPLEMENTED
 from dispytw.worker import forking, masks, tree
 from dispytw.worker.capture import Capture
 from dispytw.worker.performer import NUDGE, Work, worker
 from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.serving import taken
-from dispytw.worker.slotwords import CANCELLED, FORM, PROGRAM, UNSTARTED, over, stored_path
+from dispytw.worker.slotwords import ARGUMENTS, CANCELLED, FORM, HERE, PROGRAM, UNSTARTED, over, stored_path
 from dispytw.worker.tracebacks import text_of
 from dispytw.worker.voice import voice
 from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised
@@ -35,6 +38,8 @@ TAIL = 2048
 _INT, _TERM, _KILL, _CHLD = int(signal.SIGINT), int(signal.SIGTERM), int(signal.SIGKILL), int(signal.SIGCHLD)
 #: What asks a forker to kill a worker.
 FORCE = int(signal.SIGQUIT)
+#: How an order goes on whose worker would load msgpack: from here on each finds it loaded.
+_WITH_MSGPACK = (HERE + BATCHED, HERE + SUPPLEMENTED)
 _HEARD = (_INT, _TERM, FORCE, NUDGE, _CHLD)
 
 
@@ -69,6 +74,8 @@ class Forker:
     def perform(self, order: bytes) -> bytes:
         """Fork a worker for the job, and see it to its end; a fork that fails is an outcome too."""
         tag, began = order[:FORM], time.time()
+        if order[FORM : ARGUMENTS + 1] in _WITH_MSGPACK:
+            msgpack()
         voice.tag = tag
         pid = self._fork()
         if pid == 0:

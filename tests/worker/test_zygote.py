@@ -61,6 +61,33 @@ class Living(SupervisorTestCase):
         self.assertIn("dispytw.worker.performer", loaded.stdout.split())
         self.assertEqual(set(), HEAVY & set(loaded.stdout.split()))
 
+    def test_what_is_loaded_once(self) -> None:
+        """What the jobs of a program need for their arguments, and those of many calls for their answers, is not loaded by each."""
+        program = """
+import sys, tempfile
+from dispytw.wire.bundle import Bundle
+from dispytw.worker.computation import Computation, Terms
+from dispytw.worker.forker import Forker
+directory = tempfile.gettempdir()
+def lay_out(program):
+    Computation(Terms(Bundle(), frozenset(), directory, program, {}, directory, "", "job", None, "")).lay_out()
+    print("msgpack" in sys.modules)
+def perform(payload):
+    forker = Forker(None, None)
+    forker._fork = lambda: -1
+    forker.perform(bytes(20) + b"i" + payload)
+    print("msgpack" in sys.modules)
+"""
+        for calls, loaded in (
+            ("lay_out(None); lay_out('/bin/true')", ["False", "True"]),
+            ("perform(b'p'); perform(b'b')", ["False", "True"]),
+            ("perform(b's')", ["True"]),
+        ):
+            with self.subTest(calls):
+                command = [sys.executable, "-c", program + calls]
+                found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=DEADLINE)
+                self.assertEqual(loaded, found.stdout.split())
+
     def test_whose_child_a_forker_is(self) -> None:
         """The supervisor's, which hears of its end; setup() ran in the zygote."""
         for isolation in ("job", "worker"):
