@@ -125,7 +125,8 @@ def end_likewise(status: int) -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     flush_output()
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        if -code != signal.SIGKILL:  # which has no other way
+            signal.signal(-code, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
         os.kill(os.getpid(), -code)
     os._exit(code if code > 0 else 1)
