@@ -120,12 +120,12 @@ class Killing:
         return [process for process in names if _parent(process) not in pids]
 
     def kill_supervisor(self) -> None:
-        """Kill a supervisor."""
-        self._kill("supervisor", self.supervisors())
+        """Kill a supervisor, or its zygote, with which it ends."""
+        self._kill("supervisor", [process for each in self.supervisors() for process in (each, *_zygotes(each))])
 
     def kill_worker(self) -> None:
-        """Kill a worker."""
-        self._kill("worker", [child for each in self.supervisors() for child in _children(each)])
+        """Kill whoever serves a slot."""
+        self._kill("worker", [child for each in self.supervisors() for child in _children(each) if child not in _zygotes(each)])
 
     def _kill(self, kind: str, processes: list[psutil.Process]) -> None:
         if processes:
@@ -171,6 +171,14 @@ def _parent(process: psutil.Process) -> int:
         return process.ppid()
     except psutil.NoSuchProcess:
         return 0
+
+
+def _zygotes(supervisor: psutil.Process) -> list[psutil.Process]:
+    """Its zygote, which is the oldest of its children, if there are any."""
+    try:
+        return sorted(supervisor.children(), key=lambda child: (child.create_time(), child.pid))[:1]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
