@@ -23,8 +23,8 @@ Nothing heavy is imported before the first cluster is made.
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
+from dispytw.lighttyping import Any
 from dispytw.version import VERSION as __version__
 
 #: dispy's name of the version.

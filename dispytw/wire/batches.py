@@ -8,9 +8,9 @@ list with an entry for each call: ``[payload of what it returned]``, or ``[trace
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
 
 from dispytw.errors import PayloadError
+from dispytw.lighttyping import Any, NamedTuple
 from dispytw.wire.late import msgpack
 from dispytw.wire.payload import Shipped, open_result, open_value, pack_arguments, pack_value
 

@@ -8,9 +8,9 @@ single argument needs and the computation does not.
 from __future__ import annotations
 
 from types import CodeType
-from typing import Any, NamedTuple, Union
 
 from dispytw.errors import PayloadError
+from dispytw.lighttyping import Any, NamedTuple
 from dispytw.wire.late import msgpack
 
 #: Names that the node gives to every job (dispy's manual, "Job functions"); a program's own stand-ins for them stay at home.
@@ -100,7 +100,7 @@ class Alias(NamedTuple):
     target: str
 
 
-Entry = Union[Source, Constant, Import, Alias]
+Entry = Source | Constant | Import | Alias
 _KINDS: dict[str, type[Any]] = {"s": Source, "c": Constant, "i": Import, "a": Alias}
 _LETTERS = {kind: letter for letter, kind in _KINDS.items()}
 

@@ -7,7 +7,8 @@ modules were looked for when this one was loaded: by then a user's directory may
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+from dispytw.lighttyping import Any
 
 _path = list(sys.path)
 _loaded: Any = None

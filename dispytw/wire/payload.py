@@ -22,9 +22,9 @@ import struct
 import sys
 from collections.abc import Callable
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple, Protocol
 
 from dispytw.errors import PayloadError
+from dispytw.lighttyping import Any, NamedTuple, Protocol
 from dispytw.wire.late import msgpack
 
 PICKLED, BYTECODE, SUPPLEMENTED, MSGPACK = b"p", b"d", b"s", b"m"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from dispytw.lighttyping import Any
 from dispytw.wire.batches import Answer, Call, pack_answers
 from dispytw.wire.payload import pack_result
 from dispytw.worker.raising import packed_error

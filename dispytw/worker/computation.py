@@ -13,8 +13,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
+from dispytw.lighttyping import Any, NamedTuple
 from dispytw.plain import WORKER
 from dispytw.wire.bundle import Bundle
 from dispytw.wire.late import msgpack

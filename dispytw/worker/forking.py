@@ -14,7 +14,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+
+from dispytw.lighttyping import Any, NoReturn
 
 _registered: list[dict[str, Callable[[], Any]]] = []
 #: Holds the interpreter's lock while it is called: the child goes on as its owner.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import Any
+
+from dispytw.lighttyping import Any
 
 
 def dispy_provisional_result(result: object, relay: bool = False, timeout: float | None = 10) -> int:

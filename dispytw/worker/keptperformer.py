@@ -11,8 +11,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from dispytw.lighttyping import Any
 from dispytw.wire.bundle import OWN_PLACE
 from dispytw.wire.paths import OWN_FILES
 from dispytw.worker import ownplace, tree

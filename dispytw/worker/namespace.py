@@ -15,9 +15,9 @@ import linecache
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
 
 from dispytw.errors import PayloadError
+from dispytw.lighttyping import Any
 from dispytw.wire.batches import BATCHED, open_calls
 from dispytw.wire.bundle import (
     JOB_MODULES,

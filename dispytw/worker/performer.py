@@ -15,9 +15,9 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn, Protocol
 
 from dispytw.errors import PayloadError
+from dispytw.lighttyping import Any, NamedTuple, NoReturn, Protocol
 from dispytw.plain import INLINE_LIMIT
 from dispytw.wire.bundle import OWN_PLACE
 from dispytw.wire.late import msgpack

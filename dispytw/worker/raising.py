@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Protocol
 
+from dispytw.lighttyping import Any, Protocol
 from dispytw.plain import ERROR_LIMIT
 
 #: First byte of a payload that is plain msgpack.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any, Protocol
 
+from dispytw.lighttyping import Any, Protocol
 from dispytw.wire.bundle import Bundle, Module
 
 _NOTHING = object()

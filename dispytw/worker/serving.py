@@ -11,8 +11,8 @@ import errno
 import os
 import time
 from collections.abc import Callable
-from typing import NoReturn, Protocol
 
+from dispytw.lighttyping import NoReturn, Protocol
 from dispytw.worker.capture import Capture
 from dispytw.worker.performer import AGAIN, become_worker
 from dispytw.worker.servedslot import ServedSlot

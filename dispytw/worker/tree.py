@@ -14,7 +14,8 @@ import signal
 import sys
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
+
+from dispytw.lighttyping import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

@@ -20,8 +20,8 @@ import sys
 import time
 from _socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socketpair
 from _socket import socket as Socket
-from typing import Any, NoReturn
 
+from dispytw.lighttyping import Any, NoReturn
 from dispytw.worker import descriptors, forking, tree
 from dispytw.worker.computation import Computation, Terms
 from dispytw.worker.performer import flush_output

@@ -48,7 +48,7 @@ LAYERS: dict[str, dict[str, int]] = {
 UNLAYERED = {"wire", "worker", "cli", "monitor"}
 
 #: What any module may import.
-OPEN_TO_ALL = {"plain", "values", "errors", "version", "config", "wire", "discovery"}
+OPEN_TO_ALL = {"lighttyping", "plain", "values", "errors", "version", "config", "wire", "discovery"}
 
 #: Who may enter which other room: JobCluster *is* a scheduler that lives in the client.
 DOORS_BETWEEN_ROOMS = {

@@ -22,7 +22,7 @@ from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, is_alive,
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 #: What a process that is forked for every job has no use for.
-HEAVY = {"attr", "attrs", "msgpack", "logging", "socket", "selectors", "subprocess", "tempfile", "shutil", "random", "threading", "dill"}
+HEAVY = {"typing", "attr", "attrs", "msgpack", "logging", "socket", "selectors", "subprocess", "tempfile", "shutil", "random", "threading", "dill"}
 
 SOURCE = """
 import signal
