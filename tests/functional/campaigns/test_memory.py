@@ -13,7 +13,7 @@ ROOM = 16 << 20
 
 #: Given the node's address, its daemon's pid and its state directory; runs on the same machine.
 ECHO = """
-import hashlib, json, os, random, sys
+import hashlib, json, os, random, sys, time
 import dispytw as dispy
 
 def echo(data):
@@ -44,9 +44,11 @@ if __name__ == "__main__":
     for seed in (1, 2):
         move(random.Random(seed).randbytes(64 << 20))
     peak = memory(pid, "VmHWM")
-    move(b"")  # its outcome comes after the node has heard that the others' outcomes have arrived
-    left = {name: os.listdir(os.path.join(state_dir, name)) for name in ("inbox", "spool")}
-    left["spool"] = [name for name in left["spool"] if not name.endswith(".papers")]  # the supervisor is still there
+    left, deadline = {"spool": ["?"]}, time.monotonic() + 10
+    while left["spool"] and time.monotonic() < deadline:
+        move(b"")  # meanwhile the node hears that the others' outcomes have arrived
+        left = {name: os.listdir(os.path.join(state_dir, name)) for name in ("inbox", "spool")}
+        left["spool"] = [name for name in left["spool"] if not name.endswith(".papers")]  # the supervisor is still there
     print(json.dumps({"before": before, "peak": peak, "left": left}))
 """
 
