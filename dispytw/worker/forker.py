@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from dispytw.wire.batches import BATCHED
 from dispytw.wire.late import msgpack
@@ -25,10 +26,22 @@ from dispytw.worker.capture import Capture
 from dispytw.worker.performer import NUDGE, Work, worker
 from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.serving import taken
-from dispytw.worker.slotwords import ARGUMENTS, CANCELLED, FORM, HERE, PROGRAM, UNSTARTED, over, stored_path
+from dispytw.worker.slotwords import (
+    ARGUMENTS,
+    CANCELLED,
+    FORM,
+    HERE,
+    OVER,
+    OVER_ALL,
+    OVERVIEW,
+    PROGRAM,
+    UNSTARTED,
+    over,
+    stored_path,
+)
 from dispytw.worker.tracebacks import text_of
 from dispytw.worker.voice import voice
-from dispytw.worker.words import RAISED, RETURNED, STORED, Word, raised
+from dispytw.worker.words import HEAD, NONE, RAISED, RETURNED, STORED, Word, raised
 
 #: Seconds after which a job has ended although something that it left does not die (a process stuck in the kernel).
 PATIENCE = 5.0
@@ -52,6 +65,7 @@ class Forker:
     """
 
     alone = True
+    perform: Callable[[bytes], bytes]
 
     def __init__(self, work: Work, slot: ServedSlot) -> None:
         self.work, self.slot, self.spent = work, slot, False
@@ -67,24 +81,51 @@ class Forker:
         for capture in (slot.stdout, slot.stderr):
             os.close(capture.descriptor)
         slot.stdout, slot.stderr = Capture(1, slot.stdout.cap), Capture(2, slot.stderr.cap)
-        self._fork = forking.simplest() or self._full_fork
-        self._be_worker = worker(self.work, self._word, slot.private if forking.simplest() else ())
+        self.perform = self._performing(forking.simplest())
         forking.tidy()
 
-    def perform(self, order: bytes) -> bytes:
-        """Fork a worker for the job, and see it to its end; a fork that fails is an outcome too."""
-        tag, began = order[:FORM], time.time()
-        if order[FORM : ARGUMENTS + 1] in _WITH_MSGPACK:
-            msgpack()
-        voice.tag = tag
-        pid = self._fork()
-        if pid == 0:
-            self._be_worker(order)
-        if pid < 0:
-            return self._not_started(tag, began)
-        status = self._seen_to_its_end(pid, tag)
-        self.spent = not tree.is_childless() and not _is_swept()
-        return self._over(tag, began, status)
+    def _performing(self, simplest: Callable[[], int] | None) -> Callable[[bytes], bytes]:
+        """Makes `perform`, which forks a worker for a job, and sees it to its end; a fork that fails is an outcome too.
+
+        Everything is looked up here, and the usual course calls few functions of ours: whatever is touched after a fork is a page to be
+        copied.
+
+        :param simplest: `forking.simplest`.
+        """
+        fork, be_worker = simplest or self._full_fork, worker(self.work, self._word, self.slot.private if simplest else ())
+        sigwait, heard, chld = _signal.sigwait, _HEARD, _CHLD
+        reap_last, is_childless, now, lseek, end = tree.reap_last, tree.is_childless, time.time, os.lseek, os.SEEK_END
+        pack, memory, unpack = OVER_ALL.pack, self._word.memory, HEAD.unpack_from
+        slot, form, arguments, head, sizes = self.slot, FORM, ARGUMENTS + 1, HEAD.size, OVERVIEW.size
+        with_msgpack, none, returned, kind_over = _WITH_MSGPACK, NONE, RETURNED, OVER
+
+        def perform(order: bytes) -> bytes:
+            tag, began = order[:form], now()
+            if order[form:arguments] in with_msgpack:
+                msgpack()
+            voice.tag = tag
+            pid = fork()
+            if pid == 0:
+                be_worker(order)
+            if pid < 0:
+                return self._not_started(tag, began)
+            status = None
+            while status is None:
+                signum = sigwait(heard)
+                if signum == chld:
+                    status = reap_last(pid)
+                elif slot.is_named(tag):
+                    self._pass_on(_KILL if signum == FORCE else signum, pid)
+            self.spent = not is_childless() and not _is_swept()
+            kind, size = unpack(memory)
+            if kind != returned or lseek(1, 0, end) or lseek(2, 0, end):
+                return self._over(tag, began, status)
+            memory[0] = none
+            word = memory[head : head + size]
+            size = len(word)
+            return pack(kind_over, sizes + size, tag, began, now(), 0, 0, kind, size, 0, 0, 0) + word
+
+        return perform
 
     def _full_fork(self) -> int:
         """Fork where others want to know of it, or other threads run; like the C library's it returns -1 for an error."""
@@ -102,17 +143,6 @@ class Forker:
         word = raised(text_of(self._failure or forking.failure()), b"")
         return over(tag, began, time.time(), RAISED, word, bits=UNSTARTED)
 
-    def _seen_to_its_end(self, pid: int, tag: bytes) -> int:
-        """Sleep until the worker has ended, passing on what is meant for it; returns its wait status."""
-        while True:
-            signum = _signal.sigwait(_HEARD)
-            if signum == _CHLD:
-                status = tree.reap_last(pid)
-                if status is not None:
-                    return status
-            elif self.slot.is_named(tag):
-                self._pass_on(_KILL if signum == FORCE else signum, pid)
-
     def _pass_on(self, signum: int, pid: int) -> None:
         """A program shares signals with its process group, as at a terminal; a function gets SIGINT alone."""
         if signum != NUDGE and (self.work.program is not None or signum != _INT):
@@ -120,10 +150,9 @@ class Forker:
         os.kill(pid, signum)  # also reaches a worker that has no group of its own yet
 
     def _over(self, tag: bytes, began: float, status: int) -> bytes:
+        """What is to be said when there is more than a short result."""
         slot = self.slot
         kind, word = self._word.take()
-        if kind == RETURNED and slot.stdout.is_empty() and slot.stderr.is_empty():
-            return over(tag, began, time.time(), kind, word)
         bits = CANCELLED * slot.is_named(tag) | PROGRAM * (self.work.program is not None)
         tail = b"" if kind else slot.stderr.tail(TAIL)
         if kind not in (RETURNED, STORED):

@@ -25,13 +25,14 @@ class ServedSlot:
     :ivar stdout: one of its outputs; ``stderr`` is the other.
     """
 
-    __slots__ = ("_named", "_orders", "passed", "stderr", "stdout", "words")
+    __slots__ = ("_named", "_orders", "_room", "passed", "stderr", "stdout", "words")
 
     def __init__(self, passed: tuple[int, ...]) -> None:
         self.words, stdout, stderr, orders, named = self.passed = passed
         self.stdout, self.stderr = Capture(stdout, CAP), Capture(stderr, CAP)
         self._orders = Socket(fileno=orders)
         self._orders.setblocking(True)  # setup() may have given new sockets a timeout
+        self._room = memoryview(bytearray(MOST))  # new room for every order would be more pages to copy
         self._named = mmap.mmap(named, TAG.size)
 
     @property
@@ -42,10 +43,10 @@ class ServedSlot:
     def take(self, wait: bool) -> bytes | None:
         """The next order; None when there is none and nobody wants to wait, or there will be none."""
         try:
-            taken = self._orders.recv(MOST, 0 if wait else MSG_DONTWAIT)
+            size = self._orders.recv_into(self._room, 0, 0 if wait else MSG_DONTWAIT)
         except BlockingIOError:
             return None
-        return taken if len(taken) >= ARGUMENTS else None
+        return self._room[:size].tobytes() if size >= ARGUMENTS else None
 
     def is_named(self, tag: bytes) -> bool:
         """Whether a signal that has come is meant for this attempt."""

@@ -27,7 +27,7 @@ _BEGUN = struct.Struct("=BI20sd")
 #: Of an attempt that is over: itself, the wall times at which it began (nan for never) and ended, its process's wait status, bits, the kind
 #: of its worker's word (`dispytw.worker.words`), and how long that, its two outputs and the end of its stderr are, which follow.
 OVERVIEW = struct.Struct("=20sddiBBIIII")
-_OVER = struct.Struct("=BI20sddiBBIIII")
+OVER_ALL = struct.Struct("=BI20sddiBBIIII")
 #: Bits: a cancel was sent to it; it is a program; there could be no process for it, and why is its word.
 CANCELLED, PROGRAM, UNSTARTED = 1, 2, 4
 
@@ -60,7 +60,7 @@ def over(
     """
     lengths = len(word), len(stdout), len(stderr), len(tail)
     size = OVERVIEW.size + sum(lengths)
-    return _OVER.pack(OVER, size, tag, began, ended, wait_status, bits, kind, *lengths) + word + stdout + stderr + tail
+    return OVER_ALL.pack(OVER, size, tag, began, ended, wait_status, bits, kind, *lengths) + word + stdout + stderr + tail
 
 
 def output_here(data: bytes) -> bytes:

@@ -9,7 +9,6 @@ import signal
 import time
 import unittest
 from collections.abc import Callable
-from functools import partial
 from unittest import mock
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
@@ -252,11 +251,10 @@ class ForkerTests(unittest.TestCase):
 class UnstartedTests(unittest.TestCase):
     """A fork that fails."""
 
-    def _performed(self, fork: Callable[[Forker], int]) -> Outcome:
+    def _performed(self, simplest: Callable[[], int] | None) -> Outcome:
         forker = Forker(mock.Mock(), mock.Mock())
-        forker._fork = partial(fork, forker)
         attempt = Attempt(b"j" * 16, 1)
-        (ended,) = meaning(self, forker.perform(order(tag_of(attempt), Inline(b""))))
+        (ended,) = meaning(self, forker._performing(simplest)(order(tag_of(attempt), Inline(b""))))
         assert isinstance(ended, Ended)
         self.assertEqual((attempt, False), (ended.attempt, forker.spent))
         return ended.outcome
@@ -264,7 +262,7 @@ class UnstartedTests(unittest.TestCase):
     def test_python_s(self) -> None:
         """Is an outcome."""
         with mock.patch("dispytw.worker.forking.fork", side_effect=BlockingIOError(11, "no more processes")):
-            outcome = self._performed(Forker._full_fork)
+            outcome = self._performed(None)
         self.assertEqual((TERMINATED, "its process could not be started"), (outcome.status, outcome.reason))
         self.assertIn("no more processes", outcome.exception or "")
         self.assertIsNone(outcome.started)
@@ -272,7 +270,7 @@ class UnstartedTests(unittest.TestCase):
     def test_the_c_library_s(self) -> None:
         """Is one too, and says what the C library says."""
 
-        def fork(forker: Forker) -> int:
+        def fork() -> int:
             ctypes.set_errno(errno.ENOMEM)
             return -1
 

@@ -65,6 +65,7 @@ class Living(SupervisorTestCase):
         """What the jobs of a program need for their arguments, and those of many calls for their answers, is not loaded by each."""
         program = """
 import sys, tempfile
+from unittest import mock
 from dispytw.wire.bundle import Bundle
 from dispytw.worker.computation import Computation, Terms
 from dispytw.worker.forker import Forker
@@ -73,9 +74,7 @@ def lay_out(program):
     Computation(Terms(Bundle(), frozenset(), directory, program, {}, directory, "", "job", None, "")).lay_out()
     print("msgpack" in sys.modules)
 def perform(payload):
-    forker = Forker(None, None)
-    forker._fork = lambda: -1
-    forker.perform(bytes(20) + b"i" + payload)
+    Forker(mock.Mock(), mock.Mock())._performing(lambda: -1)(bytes(20) + b"i" + payload)
     print("msgpack" in sys.modules)
 """
         for calls, loaded in (
