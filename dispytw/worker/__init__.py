@@ -18,5 +18,6 @@ A job that speaks while it runs does so by `speaking` (`voice` is what it has to
 side of it is `hearing`, with an `ear` for what is said, and `following` for what is written.
 
 `tree` finds and kills what a job left behind. Back in the supervisor `slots` hears what servers say, `ending` judges from a worker's word
-and its wait status how the attempt ended, `gathering` holds what is to be told for a moment, and `timers` is the loop's clock.
+and its wait status how the attempt ended, `gathering` holds what is to be told for a
+moment, `pace` knows how many jobs a server may be given ahead, `sources` is what the loop sleeps over, and `timers` its clock.
 """

@@ -92,7 +92,8 @@ class Forker:
 
         :param simplest: `forking.simplest`.
         """
-        fork, be_worker = simplest or self._full_fork, worker(self.work, self._word, self.slot.private if simplest else ())
+        fork = forking.staying(simplest) if simplest else self._full_fork
+        be_worker = worker(self.work, self._word, self.slot.private if simplest else ())
         sigwait, heard, chld = _signal.sigwait, _HEARD, _CHLD
         reap_last, is_childless, now, lseek, end = tree.reap_last, tree.is_childless, time.time, os.lseek, os.SEEK_END
         pack, memory, unpack = OVER_ALL.pack, self._word.memory, HEAD.unpack_from

@@ -135,6 +135,43 @@ class SimplestTests(SupervisorTestCase):
                 self.assertIsNone(forking.simplest())
 
 
+@unittest.skipUnless(sys.platform == "linux", "processors are chosen on Linux only")
+class StayingTests(SupervisorTestCase):
+    """A worker begins where its forker is."""
+
+    def test_what_is_asked_for(self) -> None:
+        """The parent stays where it is while it forks, and both may go everywhere afterwards, also when there is no child."""
+        asked: list[object] = []
+        libc = mock.Mock(
+            sched_getcpu=lambda: 2, sched_setaffinity=lambda pid, size, mask: asked.append((pid, size, int.from_bytes(mask.raw, sys.byteorder)))
+        )
+
+        def fork() -> int:
+            asked.append("fork")
+            return -1
+
+        with mock.patch.object(forking, "_libc", libc), mock.patch("os.sched_getaffinity", return_value={0, 2, 65}):
+            self.assertEqual(-1, forking.staying(fork)())
+        everywhere = 1 | 1 << 2 | 1 << 65
+        self.assertEqual([(0, 16, 1 << 2), "fork", (0, 16, everywhere)], asked)
+
+    def test_where_there_is_no_choice(self) -> None:
+        """Nothing is asked for."""
+        with mock.patch("os.sched_getaffinity", return_value={3}):
+            self.assertIs(os.fork, forking.staying(os.fork))
+        with mock.patch.object(forking, "_libc", None):
+            self.assertIs(os.fork, forking.staying(os.fork))
+
+    def test_where_a_job_may_run(self) -> None:
+        """Wherever the node may; and so may its forker, when it is over."""
+        driver = self.supervisor("def look(): return os.sched_getaffinity(0), os.getppid()")
+        driver.hear_a(Ready)
+        for _ in range(2):
+            job, forker = opened(driver.run("look").result)  # type: ignore[misc]
+            self.assertEqual(os.sched_getaffinity(0), job)
+            self.assertEqual(os.sched_getaffinity(0), os.sched_getaffinity(forker))
+
+
 class Alone(unittest.TestCase):
     """In this process."""
 
