@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from dispytw.values import FINISHED
-from dispytw.wire.frames import Close, Ready, SetupFailed
+from dispytw.wire.frames import Close, Kept, Ready, SetupFailed
 from tests.worker.driving import SupervisorTestCase, opened
 from tests.worker.standin import ALONE
 
@@ -26,12 +26,13 @@ class InTheSupervisor(SupervisorTestCase):
                 )
                 driver.hear_a(Ready)
                 assert driver.process is not None
-                outcome = driver.run("look")
+                attempt = driver.begin("look")
+                outcome = driver.outcome(attempt)
                 self.assertEqual(FINISHED, outcome.status, outcome)
                 made_in, parent = opened(outcome.result)  # type: ignore[misc]
                 self.assertEqual(driver.process.pid, made_in)
                 self.assertEqual(isolation == "worker", parent == made_in)
-                driver.say(Close())
+                driver.say(Kept((attempt,)), Close())
                 self.assertEqual(0, self.ended(driver))
                 with open(os.path.join(driver.work, "cleaned")) as cleaned:
                     self.assertEqual(made_in, int(cleaned.read()))
