@@ -25,6 +25,7 @@ import ctypes, functools, operator, os, signal, subprocess, sys, time
 def say(word):
     with open(os.path.join(dispy_job_path, "said"), "a") as said: said.write(f"{word}\\n")
 def sleeps(): say("ready"); time.sleep(600)
+def dozes(): time.sleep(600)
 def catches():
     try: sleeps()
     except KeyboardInterrupt: return "caught"
@@ -373,7 +374,7 @@ class WidthTests(unittest.TestCase):
         os.mkfifo(os.path.join(self.driver.work, "said"))
         self.addCleanup(self.driver.stop)
         self.driver.start().hear_a(Ready)
-        self.running = [self.driver.begin("sleeps"), self.driver.begin("sleeps")]
+        self.running = [self.driver.begin("sleeps"), self.driver.begin("dozes")]
         self.waiting = [self.driver.begin("quick") for _ in range(3)]
         for attempt in self.running:
             self.driver.started(attempt)
