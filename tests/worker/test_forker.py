@@ -55,6 +55,8 @@ def has_subprocess():
     say(child.pid)
     child.wait()
 def quick(): return "quick"
+def prints(*streams):
+    for name in streams: print(name, end="", file=getattr(sys, name))
 words = []
 def whereabouts(): words.append("seen"); return os.getpid(), os.getppid(), len(words)
 def kills_parent(): os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)
@@ -79,7 +81,7 @@ def makes_orphans():
         if time.monotonic() > deadline: return "still there"
         time.sleep(0.005)
     return "reaped"
-def compute(name): return globals()[name]()
+def compute(name, *args): return globals()[name](*args)
 """
 
 
@@ -387,6 +389,15 @@ class WidthTests(unittest.TestCase):
         starts = [outcome.started for outcome in outcomes]
         self.assertEqual(starts, sorted(starts))  # type: ignore[type-var]
         self.assertEqual(["quick"] * 3, [opened(outcome.result) for outcome in outcomes])
+
+    def test_what_a_job_has_written(self) -> None:
+        """Comes with its result, at once and once: the next job of the slot has written nothing."""
+        self.driver.cancel(self.running[0])
+        for streams in (("stdout",), (), ("stderr",), ("stdout", "stderr"), ()):
+            outcome = self.driver.run("prints", *streams)
+            self.assertEqual(FINISHED, outcome.status)
+            wanted = tuple(name.encode() if name in streams else b"" for name in ("stdout", "stderr"))
+            self.assertEqual(wanted, (content(outcome.stdout), content(outcome.stderr)))
 
     def test_recalled(self) -> None:
         """What waits is given back, the last ones first; what runs is not, and what stays is run."""
