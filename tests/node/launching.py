@@ -22,7 +22,9 @@ PRELUDE = """
 import os, signal, sys, time
 def compute(name, *args): return globals()[name](*args)
 def fine(): return "fine"
-def sleeps(): open("ready", "w").write(str(os.getpid())); time.sleep(600)
+def sleeps():
+    with open("ready", "w") as ready: ready.write(str(os.getpid()))
+    time.sleep(600)
 def environment(): return dict(os.environ)
 """
 

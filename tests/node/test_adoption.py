@@ -24,7 +24,9 @@ SOURCE = """
 import os
 def compute(name, *args): return globals()[name](*args)
 def fine(): return "fine"
-def waits(): open("ready", "w").write(str(os.getpid())); open("gate").read(); return "went on"
+def waits():
+    with open("ready", "w") as ready: ready.write(str(os.getpid()))
+    open("gate").read(); return "went on"
 """
 PAPERS = Papers(X, b"a" * 16, "alice@desk", 7, is_ready=True)
 

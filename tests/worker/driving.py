@@ -90,16 +90,17 @@ def is_alive(pid: int) -> bool:
 def word_from(fifo: str) -> str:
     """What a job writes to the FIFO, waiting for it: by then the job is in its body."""
     deadline = time.monotonic() + DEADLINE
-    while True:
-        heard = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            ready = select.select([heard], [], [], max(0.0, deadline - time.monotonic()))[0]
-            assert ready, "the job never said its word"
-            word = os.read(heard, 4096).decode().strip()
-        finally:
-            os.close(heard)
-        if word:
-            return word  # else somebody who had said his word before has just closed his end
+    heard = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while True:
+            assert select.select([heard], [], [], max(0.0, deadline - time.monotonic()))[0], "the job never said its word"
+            if word := os.read(heard, 4096).decode().strip():
+                return word
+            # Somebody who had said his word before has just closed his end. The next one always finds a reader.
+            closed, heard = heard, os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            os.close(closed)
+    finally:
+        os.close(heard)
 
 
 class Driver:

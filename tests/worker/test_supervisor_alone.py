@@ -11,7 +11,9 @@ from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, is_alive,
 
 SOURCE = """
 def fine(): return os.getpid()
-def waits(): open("ready", "w").write(str(os.getpid())); open("gate").read(); return "went on"
+def waits():
+    with open("ready", "w") as ready: ready.write(str(os.getpid()))
+    open("gate").read(); return "went on"
 def cleanup(): print("cleaned up")
 """
 #: A job that does not want to end when it is cancelled, and says that it heard.
