@@ -22,7 +22,7 @@ from benchmarks.cells import MIB, Count, Reading
 from benchmarks.processes import Usage
 
 #: Seconds that the batch aims at.
-AIM = 1.5
+AIM = 1.1
 
 
 def profile(contestant: Any) -> Reading:
