@@ -6,8 +6,8 @@ runs setup(). What these import, every process that runs a job has in memory and
 values that they need). Then it is the `supervisor`, a loop around a selector. Who speaks to it is `daemonlink`; what is said are the
 frames of `dispytw.wire.frames`.
 
-`keptjobs` gives each attempt to the process (`server`) that serves one of its slots (`keptslots`, with two outputs, `capture`; the same
-from inside is `servedslot`, and `slotwords` what the two say). `servers` has such processes forked by the zygote: `serving` is what all
+`jobs` gives each attempt to the process (`server`) that serves one of its `slots` (with two outputs, `capture`; the same from inside
+is `servedslot`, and `slotwords` what the two say). `servers` has such processes forked by the zygote: `serving` is what all
 of them do, `forker` the kind that forks a worker for each job, `keptperformer` the kind that runs jobs itself. `forking` is the fork, and
 `descriptors` sees to it that a child keeps nothing of the supervisor's; `stillborn` counts those that never get so far. Where servers are
 fresh processes, `spawning` starts them, `handover` packs for them what setup() has left, and `spawned` is their program. In a forked
@@ -17,7 +17,7 @@ worker, `performer` is everything that it does, up to its last word (`words`), w
 A job that speaks while it runs does so by `speaking` (`voice` is what it has to know, `nodelog` the logger it is given); the supervisor's
 side of it is `hearing`, with an `ear` for what is said, and `following` for what is written.
 
-`tree` finds and kills what a job left behind. Back in the supervisor `slots` hears what servers say, `ending` judges from a worker's word
-and its wait status how the attempt ended, `gathering` holds what is to be told for a
-moment, `pace` knows how many jobs a server may be given ahead, `sources` is what the loop sleeps over, and `timers` its clock.
+`tree` finds and kills what a job left behind. Back in the supervisor `serverwords` is what is understood of what servers say, `ending`
+judges from a worker's word and its wait status how the attempt ended, `gathering` holds what is to be told for a moment, `pace` knows how
+many jobs a server may be given ahead, `sources` is what the loop sleeps over, and `timers` its clock.
 """

@@ -26,7 +26,7 @@ _MOST_UNSENT = 1024 * 1024
 
 
 class SpeakingJobs(Protocol):
-    """What is to be known of jobs; `dispytw.worker.keptjobs.KeptJobs` tells it."""
+    """What is to be known of jobs; `dispytw.worker.jobs.Jobs` tells it."""
 
     def is_here(self, attempt: Attempt) -> bool:
         """Whether the attempt runs or waits here."""

@@ -1,6 +1,6 @@
 """A slot, as the process that serves it has it: a queue of orders, a socket to say how they went, and two outputs.
 
-Its other side, and what these are, is `dispytw.worker.keptslots`. They come as descriptors, whether the process was forked or executed.
+Its other side, and what these are, is `dispytw.worker.slots`. They come as descriptors, whether the process was forked or executed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MOST = 64 * 1024
 class ServedSlot:
     """A slot from inside.
 
-    :param passed: its descriptors, in the order of `dispytw.worker.keptslots.KeptSlot.passing`.
+    :param passed: its descriptors, in the order of `dispytw.worker.slots.Slot.passing`.
     :ivar stdout: one of its outputs; ``stderr`` is the other.
     """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 
 from dispytw.values import EMPTY, Attempt, Body
-from dispytw.worker.keptslots import KeptSlot
-from dispytw.worker.slots import output_of
+from dispytw.worker.serverwords import output_of
+from dispytw.worker.slots import Slot
 
 
 @attrs.define(eq=False)
@@ -21,7 +21,7 @@ class Server:
     :ivar taken: outputs of its last job that have been taken; see `take`.
     """
 
-    slot: KeptSlot
+    slot: Slot
     pid: int
     given: dict[Attempt, Body] = attrs.field(factory=dict)
     running: Attempt | None = None

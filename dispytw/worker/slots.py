@@ -1,37 +1,47 @@
-"""What belongs to a slot and outlives its jobs: a pair of sockets to hear who serves it, and two captures for its output."""
+"""What a server is given and outlives it: a slot, which is a queue of jobs, a socket to hear of them, two captures for what they write, and
+the name of the attempt to be cancelled.
+
+The queue is a pair of sockets that keep messages apart, and the supervisor holds both ends: what the server has not taken can be taken
+back, so a job that waits behind a long one goes elsewhere, and when a server has died it is known which jobs it never took.
+"""
 
 from __future__ import annotations
 
+import mmap
 import os
-import re
 import socket
 import struct
+import sys
 from contextlib import ExitStack
 
 import attrs
 
 from dispytw.errors import WireError
-from dispytw.values import EMPTY, Attempt, Body, Inline, Outcome, Stored
+from dispytw.values import Attempt, Body, Inline
 from dispytw.wire.frames import FRAME_LIMIT, Ended, Started
-from dispytw.wire.outcomes import is_time
 from dispytw.worker import descriptors, slotwords
-from dispytw.worker.capture import NOTE, Capture
-from dispytw.worker.ending import judge, not_started, opened_word
-from dispytw.worker.slotwords import stored_path
+from dispytw.worker.capture import Capture
+from dispytw.worker.servedslot import MOST
+from dispytw.worker.serverwords import attempt_of, read_word
+from dispytw.worker.slotwords import ARGUMENTS, HERE, IN_FILE, TAG
 
-_NOTED = re.compile(rb"\n\[at least (\d+) bytes of output beyond this point were dropped\]\n\Z")
-_BEGUN = struct.Struct("=20sd")
+#: Keeps messages apart and in order; macOS has no sequenced packets on Unix sockets, but its datagrams there are reliable.
+_MESSAGES = socket.SOCK_SEQPACKET if sys.platform == "linux" else socket.SOCK_DGRAM
 
 
 @attrs.define(eq=False)
 class Slot:
-    """A place for one job at a time.
+    """A place for one server at a time.
 
     :param ours: the supervisor's end of the socket, which never blocks.
     :param theirs: the server's end.
     :param passing: the descriptors that a server of this slot needs.
     :param out: directory of what does not fit into a word.
-    :param sound: False once the socket carried what nobody should have written; such a slot is not used again.
+    :param orders_in: the supervisor's end of the queue, which never blocks.
+    :param orders_out: the server's end.
+    :param named: memory that both share: the attempt that SIGINT and SIGTERM are meant for.
+    :param memory: a descriptor of that.
+    :ivar sound: False once the socket carried what nobody should have written; such a slot is not used again.
     """
 
     ours: socket.socket
@@ -40,8 +50,52 @@ class Slot:
     stderr: Capture
     passing: tuple[int, ...]
     out: str
+    orders_in: socket.socket
+    orders_out: socket.socket
+    named: mmap.mmap
+    memory: int
     sound: bool = True
     _gathered: bytearray = attrs.field(factory=bytearray)
+
+    @classmethod
+    def open(cls, out: str) -> Slot:
+        """A new slot, whose captures' files are in the directory ``out``."""
+        with ExitStack() as opened:
+            ours, theirs = opened_pair(opened)
+            orders_in, orders_out = opened_pair(opened, _MESSAGES)
+            stdout, stderr = opened_captures(opened, out)
+            memory = descriptors.keep(_memory())
+            opened.callback(_close_memory, memory)
+            named = mmap.mmap(memory, TAG.size)
+            opened.pop_all()
+        passing = (theirs.fileno(), stdout.descriptor, stderr.descriptor, orders_out.fileno(), memory)
+        return cls(ours, theirs, stdout, stderr, passing, out, orders_in, orders_out, named, memory)
+
+    def give(self, attempt: Attempt, args: Body) -> bool:
+        """Put a job into the queue; False when the queue is full."""
+        try:
+            self.orders_in.send(order(TAG.pack(*attempt), args))
+            return True
+        except OSError:
+            return False
+
+    def take_back(self) -> list[Attempt]:
+        """Everything that the server has not taken."""
+        attempts: list[Attempt] = []
+        while True:
+            try:
+                taken = self.orders_out.recv(MOST, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return attempts
+            if not taken:
+                self.sound = False  # a job has shut the queue down
+                return attempts
+            if len(taken) >= ARGUMENTS:  # nobody but a supervisor should have written anything else
+                attempts.append(attempt_of(taken[: TAG.size]))
+
+    def name(self, attempt: Attempt) -> None:
+        """Say which attempt the next signal is meant for."""
+        self.named[:] = TAG.pack(*attempt)
 
     def hear(self) -> list[Started | Ended]:
         """What was said since the last time; what came before nonsense counts, or a job that has begun would begin again."""
@@ -51,14 +105,14 @@ class Slot:
                 said = self.ours.recv(1 << 16)
                 self.sound = bool(said)  # both ends are open here, so an end of words is nonsense: a job has shut the socket down
                 self._gathered += said
-                self._open(heard)
+                self._read(heard)
             except BlockingIOError:
                 break
             except (WireError, struct.error, ValueError):
                 self.sound = False
         return heard
 
-    def _open(self, heard: list[Started | Ended]) -> None:
+    def _read(self, heard: list[Started | Ended]) -> None:
         """Everything that is there to its end."""
         gathered, at, head = self._gathered, 0, slotwords.HEAD.size
         try:
@@ -70,7 +124,7 @@ class Slot:
                     break
                 content = bytes(gathered[at + head : at + head + size])
                 at += head + size
-                heard.append(_opened(kind, content, self.out))
+                heard.append(read_word(kind, content, self.out))
         finally:
             del gathered[:at]
 
@@ -80,81 +134,17 @@ class Slot:
 
     def close(self) -> None:
         """Close everything; nothing may be registered on ``ours`` any more."""
-        for end in (self.ours, self.theirs):
+        for end in (self.ours, self.theirs, self.orders_in, self.orders_out):
             close_end(end)
         self.stdout.close()
         self.stderr.close()
+        self.named.close()
+        _close_memory(self.memory)
 
 
-def _opened(kind: int, content: bytes, out: str) -> Started | Ended:
-    if kind == slotwords.BEGUN:
-        tag, at = _BEGUN.unpack(content)
-        return Started(attempt_of(tag), _time(at))
-    if kind == slotwords.OVER:
-        return _over(content, out)
-    raise WireError("a word that is none")
-
-
-def attempt_of(tag: bytes) -> Attempt:
-    """The attempt that servers know so."""
-    return Attempt(*slotwords.TAG.unpack(tag))
-
-
-def _over(content: bytes, out: str) -> Ended:
-    tag, began, ended, wait_status, bits, kind, *lengths = slotwords.OVERVIEW.unpack_from(content)
-    parts, at = [], slotwords.OVERVIEW.size
-    for length in lengths:
-        parts.append(content[at : at + length])
-        at += length
-    if at != len(content):
-        raise WireError("an end of another length than it says")
-    word, stdout, stderr, tail = parts
-    attempt, times = attempt_of(tag), (None if began != began else _time(began), _time(ended))
-    ending = judge(
-        opened_word(kind, word, stored_path(out, tag, "result")),
-        wait_status,
-        cancelled=bool(bits & slotwords.CANCELLED),
-        program=bool(bits & slotwords.PROGRAM),
-        stderr_tail=tail.decode("utf-8", "replace"),
-    )
-    if bits & slotwords.UNSTARTED:
-        return Ended(attempt, not_started(ending.exception or "", times[1]))
-    outputs = output_of(stdout), output_of(stderr)
-    return Ended(
-        attempt, Outcome(ending.status, ending.result, *outputs, ending.exception, *times, ending.reason, ending.error)
-    )
-
-
-def output_of(said: bytes) -> Body:
-    """What a job has written, as a server has said it."""
-    if not said:
-        return EMPTY
-    if said[0]:
-        (_, size), path = slotwords.STORED.unpack_from(said), said[slotwords.STORED.size :]
-        return Stored(path.decode("utf-8", "surrogateescape"), size)
-    return Inline(said[1:])
-
-
-def noted(capture: Capture, body: Body) -> Body:
-    """What a server has taken of an output, with one note of all that was dropped, by whom it may be."""
-    dropped, capture.dropped = capture.dropped, 0
-    if not dropped or not isinstance(body, Stored):
-        return body
-    with open(body.path, "r+b") as copy:
-        copy.seek(-min(body.size, len(NOTE) + 20), os.SEEK_END)
-        earlier = _NOTED.search(copy.read())
-        if earlier:
-            dropped += int(earlier[1])
-            copy.seek(-len(earlier[0]), os.SEEK_END)
-        copy.write(NOTE % dropped)
-        copy.truncate()
-        return Stored(body.path, copy.tell())
-
-
-def _time(seconds: float) -> float:
-    if not is_time(seconds):
-        raise WireError("a time that is none")
-    return seconds
+def order(tag: bytes, args: Body) -> bytes:
+    """Run this attempt: in the bytes that a server reads."""
+    return tag + HERE + args.data if isinstance(args, Inline) else tag + IN_FILE + args.path.encode("utf-8", "surrogateescape")
 
 
 def opened_pair(opened: ExitStack, kind: int = socket.SOCK_STREAM) -> tuple[socket.socket, socket.socket]:
@@ -181,3 +171,21 @@ def close_end(end: socket.socket) -> None:
     """Close a socket of ours."""
     descriptors.drop(end.fileno())
     end.close()
+
+
+def _memory() -> int:
+    """Room for a name, without a path: of memory where that can be had, as a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("named")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.write(descriptor, bytes(TAG.size))
+    return descriptor
+
+
+def _close_memory(descriptor: int) -> None:
+    descriptors.drop(descriptor)
+    os.close(descriptor)

@@ -20,7 +20,7 @@ from dispytw.values import FORK, SPAWN, WORKER
 from dispytw.wire.frames import Setup
 from dispytw.worker import descriptors
 from dispytw.worker.handover import Handed, Handover, HandoverError
-from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.slots import Slot
 from dispytw.worker.voice import voice
 
 #: Whether this platform can copy a process.
@@ -115,11 +115,11 @@ class Spawner:
         self._passing = (descriptors.keep(self._papers.fileno()), *papers.passing)
         return None
 
-    def open_slot(self) -> KeptSlot:
+    def open_slot(self) -> Slot:
         """See `dispytw.worker.serving.Servers`."""
-        return KeptSlot.open(self._setup.out)
+        return Slot.open(self._setup.out)
 
-    def begin(self, slot: KeptSlot) -> int:
+    def begin(self, slot: Slot) -> int:
         """See `dispytw.worker.serving.Servers`."""
         numbers = (os.getpid(), self.most_jobs or 0, voice.max_file_size, self._papers.fileno(), *slot.passing)
         process = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 It is exec'd by the node's daemon, listens on a Unix socket, is told by the connecting daemon which computation it is (`Setup`), opens the
 bundle, runs the user's setup() once and then forks what serves its slots, so that jobs inherit what setup() left in memory. The loop below
-sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job is in `keptjobs`.
+sleeps in a selector until a frame, a word from a slot, a death (SIGCHLD) or a timer comes; who has which job is in `jobs`.
 
 It keeps each outcome until its daemon says that it is kept. When the daemon is gone it goes on: it reads the old connection to its end, so
 that whatever was handed over is here, and only then accepts the next daemon and tells it where it stands. Without a daemon for the
@@ -46,7 +46,7 @@ from dispytw.worker.daemonlink import DaemonConnection, is_same_user, listening
 from dispytw.worker.ear import Ear
 from dispytw.worker.gathering import GATHERING, Gathering
 from dispytw.worker.hearing import Hearing
-from dispytw.worker.keptjobs import KeptJobs
+from dispytw.worker.jobs import Jobs
 from dispytw.worker.servers import ForkedServers, Servers
 from dispytw.worker.sources import Sources
 from dispytw.worker.spawning import Spawner
@@ -86,7 +86,7 @@ class Supervisor:
     _setup: Setup | None = None
     _computation: Computation | None = None
     _spawner: Spawner | None = None
-    _jobs: KeptJobs | None = None
+    _jobs: Jobs | None = None
     _timeouts: Timeouts | None = None
     _closing: Close | None = None
     _hearing: Hearing = attrs.field(
@@ -215,23 +215,23 @@ class Supervisor:
         self._timeouts = Timeouts(self.timers, self._jobs.cancel)
         self._tell(Ready())
 
-    def _made_jobs(self, setup: Setup) -> KeptJobs:
+    def _made_jobs(self, setup: Setup) -> Jobs:
         forks, most_jobs = setup.isolation != WORKER, setup.max_jobs_per_worker
-        servers: Servers
+        starter: Servers
         if self._spawner is not None:
-            forks, most_jobs, servers = False, self._spawner.most_jobs, self._spawner
+            forks, most_jobs, starter = False, self._spawner.most_jobs, self._spawner
         elif self._computation is not None:
             self._computation.settle()
-            servers = ForkedServers(self._computation.begin, setup.out)
+            starter = ForkedServers(self._computation.begin, setup.out)
         else:
             assert self.zygote is not None
-            servers = ForkedServers(self.zygote.fork, setup.out)
-        return KeptJobs(
+            starter = ForkedServers(self.zygote.fork, setup.out)
+        return Jobs(
             tell=self._tell,
             watch=self._sources.watch_server,
             unwatch=self._sources.unwatch_server,
             timers=self.timers,
-            servers=servers,
+            starter=starter,
             forks=forks,
             out=setup.out,
             spared=frozenset(tree.children()),

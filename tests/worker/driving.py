@@ -17,8 +17,8 @@ from typing import Any
 from dispytw.values import JOB, Attempt, Body, Inline, Outcome, Stored
 from dispytw.wire.frames import Cancel, Decoder, Ended, Frame, Setup, Standing, Start, Started, encode
 from dispytw.wire.jobframes import HEARD, Answer, Follow, Remark, Wrote
-from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.servedslot import ServedSlot
+from dispytw.worker.slots import Slot
 from dispytw.worker.slotwords import TAG
 from tests.worker.standin import COMMAND
 
@@ -50,16 +50,16 @@ def tag_of(attempt: Attempt) -> bytes:
     return TAG.pack(*attempt)
 
 
-def slot_of(case: unittest.TestCase) -> KeptSlot:
+def slot_of(case: unittest.TestCase) -> Slot:
     """A supervisor's slot, closed when the test is over; its captures and long bodies are in a directory of its own."""
     directory = tempfile.mkdtemp(prefix="slot-")
     case.addCleanup(shutil.rmtree, directory)
-    slot = KeptSlot.open(directory)
+    slot = Slot.open(directory)
     case.addCleanup(slot.close)
     return slot
 
 
-def served(case: unittest.TestCase, slot: KeptSlot) -> ServedSlot:
+def served(case: unittest.TestCase, slot: Slot) -> ServedSlot:
     """The same slot as its server has it, by descriptors of its own."""
     passed = tuple(map(os.dup, slot.passing))
     inside = ServedSlot(passed)

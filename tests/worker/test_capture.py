@@ -11,7 +11,7 @@ import unittest
 
 from dispytw.values import EMPTY, INLINE_LIMIT, Inline, Stored
 from dispytw.worker.capture import Capture
-from dispytw.worker.slots import noted, output_of
+from dispytw.worker.serverwords import noted, output_of
 
 
 class ByLine(unittest.TestCase):

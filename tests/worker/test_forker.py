@@ -15,8 +15,8 @@ from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Out
 from dispytw.wire.frames import Close, Ended, GivenBack, Ready, Recall
 from dispytw.worker import words
 from dispytw.worker.forker import TAIL, Forker
-from dispytw.worker.keptslots import order
 from dispytw.worker.performer import Work
+from dispytw.worker.slots import order
 from dispytw.worker.slotwords import stored_path
 from tests.worker.driving import Driver, content, is_alive, meaning, opened, served, slot_of, tag_of, word_from
 

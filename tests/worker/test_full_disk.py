@@ -14,7 +14,7 @@ from dispytw.values import FINISHED, Attempt, Stored
 from dispytw.wire.jobframes import Logged
 from dispytw.worker import performer
 from dispytw.worker.capture import Capture
-from dispytw.worker.slots import output_of
+from dispytw.worker.serverwords import output_of
 from dispytw.worker.slotwords import stored_path
 from dispytw.worker.words import STORED, stored_size
 from tests.worker.driving import SupervisorTestCase, content, tag_of

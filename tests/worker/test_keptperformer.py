@@ -15,8 +15,8 @@ from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Out
 from dispytw.wire.frames import Ended, Ready
 from dispytw.worker.ending import Raised, opened_word
 from dispytw.worker.keptperformer import KeptWorker
-from dispytw.worker.keptslots import order
 from dispytw.worker.raising import packed_death
+from dispytw.worker.slots import order
 from dispytw.worker.words import RETURNED
 from tests.worker.driving import (
     DEADLINE,

@@ -19,9 +19,9 @@ from dispytw.values import FINISHED, TERMINATED, Attempt, Body, Inline, Stored
 from dispytw.wire.frames import Ready
 from dispytw.worker import masks, performer
 from dispytw.worker.ending import Raised, Returned, Said, opened_word
-from dispytw.worker.keptslots import order
 from dispytw.worker.performer import Work, as_word, read_order, worker
 from dispytw.worker.raising import packed_death
+from dispytw.worker.slots import order
 from dispytw.worker.slotwords import stored_path
 from dispytw.worker.words import RETURNED, STORED, Word, stored_size
 from tests.worker.driving import Driver, content, opened, tag_of

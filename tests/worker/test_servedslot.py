@@ -9,8 +9,8 @@ import unittest
 from dispytw.values import Attempt, Inline, Stored
 from dispytw.wire.frames import Started
 from dispytw.worker import descriptors
-from dispytw.worker.keptslots import order
 from dispytw.worker.performer import read_order
+from dispytw.worker.slots import order
 from dispytw.worker.slotwords import FORM, begun
 from tests.worker.driving import served, slot_of, tag_of
 

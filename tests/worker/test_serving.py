@@ -9,9 +9,9 @@ from unittest import mock
 from dispytw.values import EMPTY, FINISHED, Attempt, Inline
 from dispytw.wire.frames import Ended, Started
 from dispytw.worker import descriptors, serving
-from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.nodelog import dispynode_logger
 from dispytw.worker.servedslot import ServedSlot
+from dispytw.worker.slots import Slot
 from dispytw.worker.slotwords import FORM, over
 from dispytw.worker.words import RETURNED
 from tests.worker.driving import served, slot_of, tag_of
@@ -27,7 +27,7 @@ class Recorder:
 
     spent = False
 
-    def __init__(self, slot: KeptSlot, more: list[Attempt], alone: bool) -> None:
+    def __init__(self, slot: Slot, more: list[Attempt], alone: bool) -> None:
         self.slot, self.more, self.alone = slot, more, alone
         self.heard: list[list[tuple[type, int]]] = []
 

@@ -1,4 +1,4 @@
-"""What supervisors and servers say to each other, byte for byte; what a supervisor makes of it is told in the tests of slots."""
+"""What supervisors and servers say to each other, byte for byte; what a supervisor makes of it is told in the tests of serverwords."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import unittest
 
 from dispytw.values import INLINE_LIMIT, Attempt, Inline, Stored
 from dispytw.worker import slotwords
-from dispytw.worker.keptslots import order
 from dispytw.worker.performer import read_order
 from dispytw.worker.servedslot import MOST
+from dispytw.worker.slots import order
 from dispytw.worker.slotwords import (
     ARGUMENTS,
     FORM,

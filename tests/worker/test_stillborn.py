@@ -8,8 +8,8 @@ import tempfile
 import unittest
 
 from dispytw.values import TERMINATED
-from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.raising import packed_death
+from dispytw.worker.slots import Slot
 from dispytw.worker.stillborn import TOO_MANY, Stillborn
 
 
@@ -19,7 +19,7 @@ class StillbornTests(unittest.TestCase):
     def setUp(self) -> None:
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
-        self.slot = KeptSlot.open(directory)
+        self.slot = Slot.open(directory)
         self.addCleanup(self.slot.close)
         self.stillborn = Stillborn()
 

@@ -10,7 +10,7 @@ import unittest
 
 from dispytw.values import FINISHED, TERMINATED, Stored
 from dispytw.wire.frames import Close, Ready, SetupFailed, Standing
-from dispytw.worker.keptslots import _MESSAGES
+from dispytw.worker.slots import _MESSAGES
 from tests.worker.driving import DEADLINE, Driver, SupervisorTestCase, content, is_alive, opened, word_from
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

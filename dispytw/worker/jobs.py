@@ -2,9 +2,9 @@
 
 A *server* is the process that serves a slot: a kept worker, or a forker, which forks a worker for each job.
 
-A job here *waits*, is *given* to a worker's queue, or *runs* from the moment its worker said `Started`. What is given and not running can
-be taken back at any time (see `dispytw.worker.keptslots`), so an idle worker gets what waits behind a long job, and the death of a
-worker ends one job at most: the others never started, and run elsewhere.
+A job here *waits*, is *given* to a server's queue, or *runs* from the moment its server said `Started`. What is given and not running can
+be taken back at any time (see `dispytw.worker.slots`), so an idle server gets what waits behind a long job, and the death of a
+server ends one job at most: the others never started, and run elsewhere.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from dispytw.worker import tree
 from dispytw.worker.capture import Capture
 from dispytw.worker.ending import CANCELLED_REASON, judge, not_started
 from dispytw.worker.forker import FORCE, PATIENCE, TAIL
-from dispytw.worker.keptslots import KeptSlot
 from dispytw.worker.pace import Pace
 from dispytw.worker.performer import AGAIN, NUDGE
 from dispytw.worker.server import Server
 from dispytw.worker.servers import Servers
-from dispytw.worker.slots import noted
+from dispytw.worker.serverwords import noted
+from dispytw.worker.slots import Slot
 from dispytw.worker.slotwords import TAG as TAG_OF
 from dispytw.worker.slotwords import stored_path
 from dispytw.worker.stillborn import Stillborn
@@ -46,24 +46,24 @@ UNSTARTED = "cancelled before it started"
 
 
 @attrs.define(eq=False)
-class KeptJobs:
-    """All jobs of one supervisor that keeps its workers.
+class Jobs:
+    """All jobs of one supervisor.
 
     :param tell: takes the frames meant for the daemon.
-    :param servers: starts the servers.
+    :param starter: starts the servers.
     :param forks: whether these are forkers.
-    :param watch: called with each new worker's socket and what to call when it can be read.
+    :param watch: called with each new server's socket and what to call when it can be read.
     :param out: directory for captures and long bodies.
     :param spared: direct children that setup() left and jobs may use.
     :param grace: seconds between the steps of a cancel.
-    :param width: how many workers there may be.
+    :param width: how many servers there may be.
     """
 
     tell: Callable[[Frame], None]
     watch: Callable[[socket.socket, Callable[[], None]], None]
     unwatch: Callable[[socket.socket], None]
     timers: Timers
-    servers: Servers
+    starter: Servers
     forks: bool
     out: str
     spared: frozenset[int]
@@ -72,31 +72,31 @@ class KeptJobs:
     most_jobs: int | None = None
     _waiting: dict[Attempt, Body] = attrs.field(factory=dict)
     _doomed: set[Attempt] = attrs.field(factory=set)
-    _workers: list[Server] = attrs.field(factory=list)
+    _servers: list[Server] = attrs.field(factory=list)
     _dead: list[Server] = attrs.field(factory=list)
-    _free: list[KeptSlot] = attrs.field(factory=list)
+    _free: list[Slot] = attrs.field(factory=list)
     _pace: Pace = attrs.field(factory=Pace)
     _looking: bool = False
     _stillborn: Stillborn = attrs.field(factory=Stillborn)
 
     def __len__(self) -> int:
-        return len(self._waiting) + sum(worker.load for worker in (*self._workers, *self._dead))
+        return len(self._waiting) + sum(server.load for server in (*self._servers, *self._dead))
 
     def runs_low(self, untold: int) -> bool:
         """Whether no more jobs wait here than have ended and not been told, or than are done before others can come."""
-        waiting = len(self._waiting) + sum(len(worker.given) for worker in self._workers)
+        waiting = len(self._waiting) + sum(len(server.given) for server in self._servers)
         return waiting <= max(untold, self.width * self._pace.few)
 
     @property
     def ease(self) -> float:
-        """Seconds for which workers need not be heard: see `Pace.ease`."""
-        if len(self._workers) < self.width or self.most_jobs is not None:
+        """Seconds for which servers need not be heard: see `Pace.ease`."""
+        if len(self._servers) < self.width or self.most_jobs is not None:
             return 0.0
-        return self._pace.ease(min(len(worker.given) for worker in self._workers))
+        return self._pace.ease(min(len(server.given) for server in self._servers))
 
     # What the daemon wants.
     def start(self, attempt: Attempt, args: Body) -> None:
-        """Give the attempt to a worker, or let it wait for one."""
+        """Give the attempt to a server, or let it wait for one."""
         self._waiting[attempt] = args
         self._share()
         self._look_soon()
@@ -111,9 +111,9 @@ class KeptJobs:
     def standing(self) -> list[Runs]:
         """What is here, for a daemon that has just connected."""
         running = [
-            Runs(each.running, each.began, _stored(each.args)) for each in (*self._workers, *self._dead) if each.running
+            Runs(each.running, each.began, _stored(each.args)) for each in (*self._servers, *self._dead) if each.running
         ]
-        waiting = {**{a: args for each in self._workers for a, args in each.given.items()}, **self._waiting}
+        waiting = {**{a: args for each in self._servers for a, args in each.given.items()}, **self._waiting}
         return [*running, *(Runs(attempt, None, _stored(args)) for attempt, args in waiting.items())]
 
     def cancel(self, attempt: Attempt) -> None:
@@ -134,7 +134,7 @@ class KeptJobs:
     def cancel_all(self) -> None:
         """Cancel every job."""
         self._gather()
-        for attempt in [*self._waiting, *(a for worker in self._workers for a in (*worker.given, worker.running) if a)]:
+        for attempt in [*self._waiting, *(a for server in self._servers for a in (*server.given, server.running) if a)]:
             self.cancel(attempt)
 
     def is_here(self, attempt: Attempt) -> bool:
@@ -156,28 +156,28 @@ class KeptJobs:
         return holder.slot.stderr if is_stderr else holder.slot.stdout
 
     def _holder(self, attempt: Attempt) -> Server | None:
-        return next((each for each in self._workers if each.running == attempt or attempt in each.given), None)
+        return next((each for each in self._servers if each.running == attempt or attempt in each.given), None)
 
     # Who gets which job.
     def _share(self) -> None:
-        """Give what waits to workers; and to an idle one what waits behind another's job."""
+        """Give what waits to servers; and to an idle one what waits behind another's job."""
         while self._waiting:
-            worker = self._next_worker()
-            if worker is None:
+            server = self._next_server()
+            if server is None:
                 return
             attempt, args = next(iter(self._waiting.items()))
-            if not worker.slot.give(attempt, args):
+            if not server.slot.give(attempt, args):
                 return
-            worker.given[attempt] = self._waiting.pop(attempt)
-        if any(not worker.load for worker in self._workers):
-            for worker in self._workers:
-                if worker.given and worker.running is not None and self._take_back(worker):
+            server.given[attempt] = self._waiting.pop(attempt)
+        if any(not server.load for server in self._servers):
+            for server in self._servers:
+                if server.given and server.running is not None and self._take_back(server):
                     return self._share()
 
-    def _next_worker(self) -> Server | None:
-        idlest = min((each for each in self._workers if not each.lingers), key=lambda worker: worker.load, default=None)
-        if (idlest is None or idlest.load) and len(self._workers) + len(self._dead) < self.width:
-            return self._new_worker() or idlest
+    def _next_server(self) -> Server | None:
+        idlest = min((each for each in self._servers if not each.lingers), key=lambda server: server.load, default=None)
+        if (idlest is None or idlest.load) and len(self._servers) + len(self._dead) < self.width:
+            return self._new_server() or idlest
         return idlest if idlest is not None and idlest.load <= self._ahead else None
 
     @property
@@ -185,34 +185,34 @@ class KeptJobs:
         """Jobs that a server may have besides the one it runs; next to a fork, fetching one takes no time, and order is kept."""
         return 0 if self.most_jobs == 1 else max(0 if self.forks else 1, self._pace.ahead)
 
-    def _take_back(self, worker: Server) -> bool:
-        """Let everything that the worker has not taken wait again, in its old order."""
-        back = worker.slot.take_back()
-        returned = {attempt: worker.given.pop(attempt) for attempt in back if attempt in worker.given}
+    def _take_back(self, server: Server) -> bool:
+        """Let everything that the server has not taken wait again, in its old order."""
+        back = server.slot.take_back()
+        returned = {attempt: server.given.pop(attempt) for attempt in back if attempt in server.given}
         self._waiting = {**returned, **self._waiting}
         return bool(returned)
 
     def _gather(self) -> None:
-        for worker in reversed(self._workers):
-            self._take_back(worker)
+        for server in reversed(self._servers):
+            self._take_back(server)
 
-    def _new_worker(self) -> Server | None:
-        """A worker more; if there can be none, not even one, the first job that waits is told so."""
+    def _new_server(self) -> Server | None:
+        """A server more; if there can be none, not even one, the first job that waits is told so."""
         slot = None
         try:
-            slot = self._free.pop() if self._free else self.servers.open_slot()
-            pid = self.servers.begin(slot)
+            slot = self._free.pop() if self._free else self.starter.open_slot()
+            pid = self.starter.begin(slot)
         except OSError as error:
             if slot is not None:
                 self._free.append(slot)
-            if not self._workers:
+            if not self._servers:
                 self._end_first(not_started(text_of(error), time.time()))
                 self._try_again()
             return None
-        worker = Server(slot, pid)
-        self._workers.append(worker)
-        self.watch(slot.ours, partial(self._hear_living, worker))
-        return worker
+        server = Server(slot, pid)
+        self._servers.append(server)
+        self.watch(slot.ours, partial(self._hear_living, server))
+        return server
 
     def _try_again(self) -> None:
         """There is no server whose words would remind us of the jobs that still wait."""
@@ -226,127 +226,127 @@ class KeptJobs:
             del self._waiting[attempt]
             self.tell(Ended(attempt, outcome))
 
-    # What workers say.
-    def _hear_living(self, worker: Server) -> None:
+    # What servers say.
+    def _hear_living(self, server: Server) -> None:
         """Its slot can be read; but if it has died a moment ago, what is said there may be the next one's."""
-        if worker.wait_status is None:
-            self._hear(worker)
+        if server.wait_status is None:
+            self._hear(server)
 
-    def _hear(self, worker: Server) -> None:
-        for frame in worker.slot.hear():
-            if isinstance(frame, Started) and worker.running is None and frame.attempt in worker.given:
-                self._started(worker, frame)
-            elif isinstance(frame, Ended) and frame.attempt == worker.running:
-                self._ended(worker, frame)
+    def _hear(self, server: Server) -> None:
+        for frame in server.slot.hear():
+            if isinstance(frame, Started) and server.running is None and frame.attempt in server.given:
+                self._started(server, frame)
+            elif isinstance(frame, Ended) and frame.attempt == server.running:
+                self._ended(server, frame)
             else:
-                worker.slot.sound = False
-        if not worker.slot.sound and worker.wait_status is None:
-            tree.kill(worker.pid)  # a job has written to our socket: nothing on it can be trusted
+                server.slot.sound = False
+        if not server.slot.sound and server.wait_status is None:
+            tree.kill(server.pid)  # a job has written to our socket: nothing on it can be trusted
         self._share()
 
-    def _started(self, worker: Server, frame: Started) -> None:
-        worker.args = worker.given.pop(frame.attempt)
-        worker.running, worker.began = frame.attempt, frame.started
+    def _started(self, server: Server, frame: Started) -> None:
+        server.args = server.given.pop(frame.attempt)
+        server.running, server.began = frame.attempt, frame.started
         self._stillborn.count = 0
         self.tell(frame)
         if frame.attempt in self._doomed:
             self._doomed.discard(frame.attempt)
-            self._interrupt(worker, frame.attempt)
+            self._interrupt(server, frame.attempt)
 
-    def _ended(self, worker: Server, frame: Ended) -> None:
+    def _ended(self, server: Server, frame: Ended) -> None:
         outcome = frame.outcome
-        if worker.cancelled == frame.attempt and outcome.status == TERMINATED:
+        if server.cancelled == frame.attempt and outcome.status == TERMINATED:
             outcome = attrs.evolve(outcome, status=CANCELLED, reason=CANCELLED_REASON, error=b"")
-        stdout, stderr = noted(worker.slot.stdout, outcome.stdout), noted(worker.slot.stderr, outcome.stderr)
+        stdout, stderr = noted(server.slot.stdout, outcome.stdout), noted(server.slot.stderr, outcome.stderr)
         if stdout is not outcome.stdout or stderr is not outcome.stderr:
             outcome = attrs.evolve(outcome, stdout=stdout, stderr=stderr)
-        worker.running = None
-        self._pace.ended((outcome.ended or time.time()) - worker.began)
+        server.running = None
+        self._pace.ended((outcome.ended or time.time()) - server.began)
         self.tell(Ended(frame.attempt, outcome))
 
     # Cancelling what runs.
-    def _interrupt(self, worker: Server, attempt: Attempt) -> None:
-        if worker.cancelled == attempt:
+    def _interrupt(self, server: Server, attempt: Attempt) -> None:
+        if server.cancelled == attempt:
             return
-        worker.cancelled = attempt
-        self._signal(worker, attempt, signal.SIGINT)
-        self.timers.after(_INSIST, partial(self._insist, worker, attempt, 2 * _INSIST))
-        self.timers.after(self.grace, partial(self._signal, worker, attempt, signal.SIGTERM))
-        last = partial(self._signal, worker, attempt, FORCE) if self.forks else partial(self._force, worker, attempt)
+        server.cancelled = attempt
+        self._signal(server, attempt, signal.SIGINT)
+        self.timers.after(_INSIST, partial(self._insist, server, attempt, 2 * _INSIST))
+        self.timers.after(self.grace, partial(self._signal, server, attempt, signal.SIGTERM))
+        last = partial(self._signal, server, attempt, FORCE) if self.forks else partial(self._force, server, attempt)
         self.timers.after(2 * self.grace, last)
 
-    def _signal(self, worker: Server, attempt: Attempt, signum: int) -> None:
-        """A signal by name: the worker ignores it if it has another job by then."""
-        if worker.running == attempt and worker.wait_status is None:
-            worker.slot.name(attempt)
-            os.kill(worker.pid, signum)
+    def _signal(self, server: Server, attempt: Attempt, signum: int) -> None:
+        """A signal by name: the server ignores it if it has another job by then."""
+        if server.running == attempt and server.wait_status is None:
+            server.slot.name(attempt)
+            os.kill(server.pid, signum)
 
-    def _insist(self, worker: Server, attempt: Attempt, wait: float) -> None:
-        self._signal(worker, attempt, NUDGE)
+    def _insist(self, server: Server, attempt: Attempt, wait: float) -> None:
+        self._signal(server, attempt, NUDGE)
         if wait < self.grace:
-            self.timers.after(wait, partial(self._insist, worker, attempt, 2 * wait))
+            self.timers.after(wait, partial(self._insist, server, attempt, 2 * wait))
 
-    def _force(self, worker: Server, attempt: Attempt) -> None:
-        """Nothing can be named to SIGKILL: the worker is stopped first, then heard, and killed only if the attempt still runs."""
-        if worker.running == attempt and worker.wait_status is None:
-            worker.stopping = attempt
-            os.kill(worker.pid, signal.SIGSTOP)
+    def _force(self, server: Server, attempt: Attempt) -> None:
+        """Nothing can be named to SIGKILL: the server is stopped first, then heard, and killed only if the attempt still runs."""
+        if server.running == attempt and server.wait_status is None:
+            server.stopping = attempt
+            os.kill(server.pid, signal.SIGSTOP)
 
-    def _stopped(self, worker: Server) -> None:
-        attempt, worker.stopping = worker.stopping, None
-        self._hear(worker)
-        if worker.running == attempt:
-            tree.signal_group(worker.pid, signal.SIGKILL)
-            tree.kill(worker.pid)
+    def _stopped(self, server: Server) -> None:
+        attempt, server.stopping = server.stopping, None
+        self._hear(server)
+        if server.running == attempt:
+            tree.signal_group(server.pid, signal.SIGKILL)
+            tree.kill(server.pid)
         else:
-            os.kill(worker.pid, signal.SIGCONT)
+            os.kill(server.pid, signal.SIGCONT)
 
     # Deaths.
     def reap(self) -> None:
-        """Look which workers have died or stopped, sweep, and tell the outcomes of the jobs that died with them."""
-        for worker in list(self._workers):
-            worker.wait_status = tree.reap(worker.pid)
-            if worker.wait_status is not None:
-                self._died(worker)
-            elif worker.stopping is not None and tree.is_stopped(worker.pid):
-                self._stopped(worker)
+        """Look which servers have died or stopped, sweep, and tell the outcomes of the jobs that died with them."""
+        for server in list(self._servers):
+            server.wait_status = tree.reap(server.pid)
+            if server.wait_status is not None:
+                self._died(server)
+            elif server.stopping is not None and tree.is_stopped(server.pid):
+                self._stopped(server)
         if self._sweep_strays():
-            for worker in list(self._dead):
-                self._bury(worker)
+            for server in list(self._dead):
+                self._bury(server)
         elif self._dead:
             self.timers.after(PATIENCE, partial(self._give_up, list(self._dead)))
 
     def _sweep_strays(self) -> bool:
-        """Orphans of kept workers come up to these; what comes up to us was left by one that died."""
-        return tree.sweep(self.spared.union(worker.pid for worker in self._workers))
+        """Orphans of a server's jobs come up to it; what comes up to us was left by one that died."""
+        return tree.sweep(self.spared.union(server.pid for server in self._servers))
 
-    def _died(self, worker: Server) -> None:
-        self._workers.remove(worker)
-        self._dead.append(worker)
-        self._hear(worker)
-        self.unwatch(worker.slot.ours)
-        self._take_back(worker)
-        self._waiting = {**worker.given, **self._waiting}  # taken, but no body had begun
-        worker.given.clear()
-        if not worker.began and worker.wait_status is not None:
-            self._end_first(self._stillborn.ended(worker.slot, worker.wait_status))
+    def _died(self, server: Server) -> None:
+        self._servers.remove(server)
+        self._dead.append(server)
+        self._hear(server)
+        self.unwatch(server.slot.ours)
+        self._take_back(server)
+        self._waiting = {**server.given, **self._waiting}  # taken, but no body had begun
+        server.given.clear()
+        if not server.began and server.wait_status is not None:
+            self._end_first(self._stillborn.ended(server.slot, server.wait_status))
 
     def _give_up(self, dead: list[Server]) -> None:
-        for worker in dead:
-            if worker in self._dead:
-                worker.slot.sound = False
-                self._bury(worker)
+        for server in dead:
+            if server in self._dead:
+                server.slot.sound = False
+                self._bury(server)
 
-    def _bury(self, worker: Server) -> None:
-        attempt, slot = worker.running, worker.slot
+    def _bury(self, server: Server) -> None:
+        attempt, slot = server.running, server.slot
         if attempt is not None:
             try:
-                outcome = self._outcome(worker, attempt)
+                outcome = self._outcome(server, attempt)
             except OSError as error:
                 return self._wait_for_room(error)
             self.tell(Ended(attempt, outcome))
-        self._dead.remove(worker)
-        worker.running = None
+        self._dead.remove(server)
+        server.running = None
         slot.renew()
         if slot.sound:
             self._free.append(slot)
@@ -358,21 +358,21 @@ class KeptJobs:
         self._share()
 
     def _wait_for_room(self, error: OSError) -> None:
-        """The output of a dead worker's job does not fit on the disk: the job has not ended before it does."""
+        """The output of a dead server's job does not fit on the disk: the job has not ended before it does."""
         print(f"the output of a job cannot be stored: {error}", file=sys.stderr)
         self.timers.after(AGAIN, self.reap)
 
-    def _outcome(self, worker: Server, attempt: Attempt) -> Outcome:
-        slot, path = worker.slot, partial(stored_path, self.out, TAG_OF.pack(*attempt))
-        assert worker.wait_status is not None
+    def _outcome(self, server: Server, attempt: Attempt) -> Outcome:
+        slot, path = server.slot, partial(stored_path, self.out, TAG_OF.pack(*attempt))
+        assert server.wait_status is not None
         tail = slot.stderr.tail(TAIL).decode("utf-8", "replace")
-        ending = judge(None, worker.wait_status, cancelled=worker.cancelled == attempt, program=False, stderr_tail=tail)
+        ending = judge(None, server.wait_status, cancelled=server.cancelled == attempt, program=False, stderr_tail=tail)
         return Outcome(
             status=ending.status,
-            stdout=worker.take("stdout", path("stdout")),
-            stderr=worker.take("stderr", path("stderr")),
+            stdout=server.take("stdout", path("stdout")),
+            stderr=server.take("stderr", path("stderr")),
             exception=ending.exception,
-            started=worker.began,
+            started=server.began,
             ended=time.time(),
             reason=ending.reason,
             error=ending.error,
@@ -385,11 +385,11 @@ class KeptJobs:
 
     def _look(self) -> None:
         self._looking = False
-        for worker in self._workers:
-            worker.slot.stdout.cut()
-            worker.slot.stderr.cut()
-            worker.look()
-        if any(list(map(self._take_back, [worker for worker in self._workers if worker.lingers]))):
+        for server in self._servers:
+            server.slot.stdout.cut()
+            server.slot.stderr.cut()
+            server.look()
+        if any(list(map(self._take_back, [server for server in self._servers if server.lingers]))):
             self._share()
         if len(self):
             self._look_soon()

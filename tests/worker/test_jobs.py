@@ -15,11 +15,11 @@ import attrs
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame
-from dispytw.worker.keptjobs import KeptJobs
-from dispytw.worker.keptslots import KeptSlot
+from dispytw.worker.jobs import Jobs
 from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.server import Server
-from dispytw.worker.slots import attempt_of
+from dispytw.worker.serverwords import attempt_of
+from dispytw.worker.slots import Slot
 from dispytw.worker.slotwords import FORM, begun, over
 from dispytw.worker.timers import Timers
 from dispytw.worker.words import RAISED, RETURNED, raised
@@ -66,16 +66,16 @@ class PlayedServers:
     out: str
     fails: bool = False
 
-    def open_slot(self) -> KeptSlot:
-        return KeptSlot.open(self.out)
+    def open_slot(self) -> Slot:
+        return Slot.open(self.out)
 
-    def begin(self, slot: KeptSlot) -> int:
+    def begin(self, slot: Slot) -> int:
         if self.fails:
             raise BlockingIOError(11, "no more processes")
         return sleeper()
 
 
-class KeptJobsTests(unittest.TestCase):
+class JobsTests(unittest.TestCase):
     """Who gets which job, and what becomes of it."""
 
     def setUp(self) -> None:
@@ -84,14 +84,14 @@ class KeptJobsTests(unittest.TestCase):
         self.told: list[Frame] = []
         self.timers = Timers()
         self.watched: dict[Any, Any] = {}
-        self.insides: dict[KeptSlot, ServedSlot] = {}
+        self.insides: dict[Slot, ServedSlot] = {}
         self.servers = PlayedServers(self.directory)
-        self.jobs = KeptJobs(
+        self.jobs = Jobs(
             tell=self.told.append,
             watch=self.watched.__setitem__,
             unwatch=self.watched.__delitem__,
             timers=self.timers,
-            servers=self.servers,
+            starter=self.servers,
             forks=False,
             out=self.directory,
             spared=frozenset(),
@@ -102,10 +102,10 @@ class KeptJobsTests(unittest.TestCase):
 
     def end(self) -> None:
         """Nobody sleeps any longer."""
-        for worker in self.jobs._workers:
-            os.kill(worker.pid, signal.SIGKILL)
-            os.waitpid(worker.pid, 0)
-            worker.slot.close()
+        for server in self.jobs._servers:
+            os.kill(server.pid, signal.SIGKILL)
+            os.waitpid(server.pid, 0)
+            server.slot.close()
         for slot in self.jobs._free:
             slot.close()
 
@@ -114,65 +114,65 @@ class KeptJobsTests(unittest.TestCase):
         for attempt in attempts:
             self.jobs.start(attempt, Inline(b""))
 
-    def worker(self, position: int) -> Server:
-        """The worker that was made at this position."""
-        return self.jobs._workers[position]
+    def server(self, position: int) -> Server:
+        """The server that was made at this position."""
+        return self.jobs._servers[position]
 
-    def inside(self, worker: Server) -> ServedSlot:
+    def inside(self, server: Server) -> ServedSlot:
         """Its slot, from inside."""
-        if worker.slot not in self.insides:
-            self.insides[worker.slot] = served(self, worker.slot)
-        return self.insides[worker.slot]
+        if server.slot not in self.insides:
+            self.insides[server.slot] = served(self, server.slot)
+        return self.insides[server.slot]
 
-    def takes(self, worker: Server) -> bytes | None:
-        """A worker takes the next job, and says nothing yet; as the attempt's name."""
-        order = self.inside(worker).take(wait=False)
+    def takes(self, server: Server) -> bytes | None:
+        """A server takes the next job, and says nothing yet; as the attempt's name."""
+        order = self.inside(server).take(wait=False)
         return None if order is None else order[:FORM]
 
-    def says(self, worker: Server, *words: bytes) -> None:
-        """A worker says something, and the supervisor hears it."""
-        worker.slot.theirs.sendall(b"".join(words))
-        self.watched[worker.slot.ours]()
+    def says(self, server: Server, *words: bytes) -> None:
+        """A server says something, and the supervisor hears it."""
+        server.slot.theirs.sendall(b"".join(words))
+        self.watched[server.slot.ours]()
 
-    def begins(self, worker: Server) -> Attempt:
-        """A worker takes the next job and begins it."""
-        tag = self.takes(worker)
+    def begins(self, server: Server) -> Attempt:
+        """A server takes the next job and begins it."""
+        tag = self.takes(server)
         assert tag is not None
-        self.says(worker, begun(tag, time.time()))
+        self.says(server, begun(tag, time.time()))
         return attempt_of(tag)
 
-    def ends(self, worker: Server, attempt: Attempt, status: int = FINISHED) -> None:
+    def ends(self, server: Server, attempt: Attempt, status: int = FINISHED) -> None:
         """Its body is over."""
-        self.says(worker, ends(attempt, status))
+        self.says(server, ends(attempt, status))
 
-    def dies(self, worker: Server) -> None:
-        """A worker dies."""
-        os.kill(worker.pid, signal.SIGKILL)
-        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    def dies(self, server: Server) -> None:
+        """A server dies."""
+        os.kill(server.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         self.jobs.reap()
 
     def ended(self) -> dict[Attempt, Outcome]:
         """What the daemon was told."""
         return {frame.attempt: frame.outcome for frame in self.told if isinstance(frame, Ended)}
 
-    def test_two_workers_for_two_jobs(self) -> None:
-        """Each job gets a worker of its own for as long as there may be more workers; the third waits behind one of them."""
+    def test_two_servers_for_two_jobs(self) -> None:
+        """Each job gets a server of its own for as long as there may be more servers; the third waits behind one of them."""
         self.start(A, B, C)
-        self.assertEqual([{A, C}, {B}], [set(worker.given) for worker in self.jobs._workers])
+        self.assertEqual([{A, C}, {B}], [set(server.given) for server in self.jobs._servers])
         self.assertEqual(3, len(self.jobs))
 
     def test_a_worker_is_kept(self) -> None:
-        """The next job goes to a worker that is there."""
+        """The next job goes to a server that is there."""
         self.start(A)
-        self.ends(self.worker(0), self.begins(self.worker(0)))
+        self.ends(self.server(0), self.begins(self.server(0)))
         self.start(B)
-        self.assertEqual(1, len(self.jobs._workers))
-        self.assertEqual(B, self.begins(self.worker(0)))
+        self.assertEqual(1, len(self.jobs._servers))
+        self.assertEqual(B, self.begins(self.server(0)))
 
     def test_an_idle_worker_gets_what_waits_behind_a_long_job(self) -> None:
         """C waits behind A, B ends: C is taken back and given to the other."""
         self.start(A, B, C)
-        first, second = (self.worker(position) for position in (0, 1))
+        first, second = (self.server(position) for position in (0, 1))
         self.begins(first)
         self.begins(second)
         long, idle = (first, second) if C in first.given else (second, first)
@@ -184,14 +184,14 @@ class KeptJobsTests(unittest.TestCase):
     def test_work_runs_low(self) -> None:
         """When no more jobs have not begun than have ended and not been told, or than are done before others can have come."""
         self.start(*(Attempt(b"%016d" % number, 1) for number in range(10)))
-        begun = self.begins(self.worker(0))  # 9 are left
+        begun = self.begins(self.server(0))  # 9 are left
         self.assertEqual([False, True], [self.jobs.runs_low(untold) for untold in (8, 9)])
-        self.ends(self.worker(0), begun)
+        self.ends(self.server(0), begun)
         for _ in range(2):
-            self.ends(self.worker(1), self.begins(self.worker(1)))
-            self.ends(self.worker(0), self.begins(self.worker(0)))
+            self.ends(self.server(1), self.begins(self.server(1)))
+            self.ends(self.server(0), self.begins(self.server(0)))
         self.assertFalse(self.jobs.runs_low(0))  # as 5 are left
-        self.begins(self.worker(0))
+        self.begins(self.server(0))
         self.assertTrue(self.jobs.runs_low(0))
         self.start(*(Attempt(b"%016d" % number, 1) for number in range(10, 20)))  # 14
         for mean, low in ((0.002, False), (0.0013, True)):
@@ -199,11 +199,11 @@ class KeptJobsTests(unittest.TestCase):
             self.assertEqual(low, self.jobs.runs_low(0))
 
     def test_nothing_waits_behind_a_job_that_takes_long(self) -> None:
-        """What its worker has been given is taken back, before it was submitted to others; more is given when that has ended."""
+        """What its server has been given is taken back, before it was submitted to others; more is given when that has ended."""
         attempts = [Attempt(b"%016d" % number, 1) for number in range(100)]
         self.jobs._pace.mean = 0.01
         self.start(*attempts)
-        slow, quick = (self.worker(position) for position in (0, 1))
+        slow, quick = (self.server(position) for position in (0, 1))
         long = self.begins(slow)
         behind = list(slow.given)
         self.assertTrue(behind)
@@ -224,14 +224,14 @@ class KeptJobsTests(unittest.TestCase):
         """Counts by their servers' words, however late these are heard."""
         for number in range(100):
             self.start(Attempt(b"%016d" % number, 1))
-            worker = self.worker(0)
-            attempt = self.begins(worker)
-            worker.began = 5.0
-            self.jobs._ended(worker, Ended(attempt, Outcome(FINISHED, started=5.0, ended=5.125)))
+            server = self.server(0)
+            attempt = self.begins(server)
+            server.began = 5.0
+            self.jobs._ended(server, Ended(attempt, Outcome(FINISHED, started=5.0, ended=5.125)))
         self.assertAlmostEqual(0.125, self.jobs._pace.mean, delta=0.01)
 
     def test_ease(self) -> None:
-        """When each worker there may be has several short jobs to go on with, and is not about to be replaced."""
+        """When each server there may be has several short jobs to go on with, and is not about to be replaced."""
         self.jobs._pace.mean = 0.001
         self.start(*(Attempt(b"%016d" % number, 1) for number in range(7)))
         self.assertEqual(0.0, self.jobs.ease)  # one has three
@@ -243,31 +243,31 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual(0.0, self.jobs.ease)
 
     def test_a_death_costs_the_running_job_only(self) -> None:
-        """Of a hundred jobs in the queues, the one that ran is Terminated; all others are begun by other workers, once each."""
+        """Of a hundred jobs in the queues, the one that ran is Terminated; all others are begun by other servers, once each."""
         attempts = [Attempt(b"%016d" % number, 1) for number in range(100)]
         self.jobs._pace.mean = 0.0001
         self.start(*attempts)
-        dying = self.worker(0)
+        dying = self.server(0)
         marked = self.begins(dying)
         self.dies(dying)
         self.assertEqual({marked}, set(self.ended()))
         self.assertEqual(TERMINATED, self.ended()[marked].status)
         begun = []
         while len(self.jobs):
-            for worker in list(self.jobs._workers):
-                if worker.given:
-                    begun.append(self.begins(worker))
-                    self.ends(worker, begun[-1])
+            for server in list(self.jobs._servers):
+                if server.given:
+                    begun.append(self.begins(server))
+                    self.ends(server, begun[-1])
         self.assertEqual(sorted(set(attempts) - {marked}), sorted(begun))
 
     def test_a_death_between_taking_and_beginning(self) -> None:
         """A job that was taken and had not begun has not started: it runs elsewhere."""
         self.start(A)
-        dying = self.worker(0)
+        dying = self.server(0)
         self.takes(dying)
         self.dies(dying)
         self.assertEqual({}, self.ended())
-        self.assertEqual(A, self.begins(self.worker(0)))
+        self.assertEqual(A, self.begins(self.server(0)))
 
     def test_deaths_before_any_beginning(self) -> None:
         """One is an accident; after a few in a row the first job that waits is told so, with what was written, and the others go on."""
@@ -275,15 +275,15 @@ class KeptJobsTests(unittest.TestCase):
         self.start(A, B)
         for _ in range(3):
             self.assertEqual({}, self.ended())
-            os.write(self.worker(0).slot.stderr.descriptor, b"no memory")
-            self.dies(self.worker(0))
+            os.write(self.server(0).slot.stderr.descriptor, b"no memory")
+            self.dies(self.server(0))
         self.assertEqual({A}, set(self.ended()))
         self.assertIn("no memory", self.ended()[A].exception or "")
-        self.assertEqual(B, self.begins(self.worker(0)))
-        self.assertEqual(b"", self.worker(0).slot.stderr.tail(10))
-        self.dies(self.worker(0))
+        self.assertEqual(B, self.begins(self.server(0)))
+        self.assertEqual(b"", self.server(0).slot.stderr.tail(10))
+        self.dies(self.server(0))
         self.start(C)
-        self.dies(self.worker(0))
+        self.dies(self.server(0))
         self.assertEqual({A, B}, set(self.ended()), "what has begun in between was a beginning")
 
     def test_no_more_processes(self) -> None:
@@ -295,185 +295,185 @@ class KeptJobsTests(unittest.TestCase):
         self.assertEqual(1, len(self.jobs._free))
         self.servers.fails = False
         self.start(C)
-        self.assertEqual((C, []), (self.begins(self.worker(0)), self.jobs._free))
+        self.assertEqual((C, []), (self.begins(self.server(0)), self.jobs._free))
 
     def test_no_more_processes_for_a_while(self) -> None:
         """Jobs that wait behind the first one do not wait for ever: a second later there may be a process."""
         self.jobs.width = 1
         self.start(A, B, C, D)
-        self.begins(self.worker(0))
+        self.begins(self.server(0))
         self.servers.fails = True
-        self.dies(self.worker(0))
+        self.dies(self.server(0))
         self.assertEqual({A, B}, set(self.ended()))
         for later in (10.0, 20.0):
             with mock.patch("dispytw.worker.timers.monotonic", return_value=time.monotonic() + later):
                 self.timers.run()
             self.assertEqual({A, B, C}, set(self.ended()))
             self.servers.fails = False
-        self.assertEqual(D, self.begins(self.worker(0)))
+        self.assertEqual(D, self.begins(self.server(0)))
 
     def test_one_job_each(self) -> None:
         """Who runs one job only is given no other behind it."""
         self.jobs.most_jobs = 1
         self.jobs._pace.mean = 0.0001
         self.start(A, B, C, D)
-        self.assertEqual([1, 1], [worker.load for worker in self.jobs._workers])
+        self.assertEqual([1, 1], [server.load for server in self.jobs._servers])
 
     def test_cancelled_while_it_waits(self) -> None:
-        """A job that no worker has taken is Cancelled at once, and never begun."""
+        """A job that no server has taken is Cancelled at once, and never begun."""
         self.start(A, B, C, D)
-        for worker in self.jobs._workers:
-            self.begins(worker)
+        for server in self.jobs._servers:
+            self.begins(server)
         self.jobs.cancel(C)
         self.assertEqual(CANCELLED, self.ended()[C].status)
         self.assertEqual("cancelled before it started", self.ended()[C].reason)
-        left = [attempt for worker in self.jobs._workers for attempt in worker.slot.take_back()]
+        left = [attempt for server in self.jobs._servers for attempt in server.slot.take_back()]
         self.assertEqual([D], left)
 
     def test_cancelled_after_it_was_taken(self) -> None:
         """A job that was taken and has not begun is named, and signalled as soon as it says that it starts."""
         self.start(A)
-        worker = self.worker(0)
-        self.takes(worker)
+        server = self.server(0)
+        self.takes(server)
         self.jobs.cancel(A)
-        self.assertTrue(self.inside(worker).is_named(tag_of(A)))
-        self.says(worker, begins(A))
-        self.assertEqual(A, worker.cancelled)
-        self.ends(worker, A, TERMINATED)
+        self.assertTrue(self.inside(server).is_named(tag_of(A)))
+        self.says(server, begins(A))
+        self.assertEqual(A, server.cancelled)
+        self.ends(server, A, TERMINATED)
         self.assertEqual(CANCELLED, self.ended()[A].status)
 
     def test_a_cancelled_job_that_finishes(self) -> None:
         """Has Finished, as dispy says; the next job is not thought to be cancelled."""
         self.start(A)
-        worker = self.worker(0)
-        self.begins(worker)
+        server = self.server(0)
+        self.begins(server)
         self.jobs.cancel(A)
-        self.ends(worker, A)
+        self.ends(server, A)
         self.start(B)
-        self.begins(worker)
-        self.ends(worker, B, TERMINATED)
+        self.begins(server)
+        self.ends(server, B, TERMINATED)
         self.assertEqual((FINISHED, TERMINATED), (self.ended()[A].status, self.ended()[B].status))
 
-    def stops(self, worker: Server) -> None:
-        """The last step of a cancel has come, and the worker has been stopped."""
+    def stops(self, server: Server) -> None:
+        """The last step of a cancel has come, and the server has been stopped."""
         self.timers.run()
-        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
+        os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)
 
     def test_the_last_step_of_a_cancel(self) -> None:
-        """A job that ignores everything is killed with its worker."""
+        """A job that ignores everything is killed with its server."""
         self.start(A)
-        worker = self.worker(0)
-        self.begins(worker)
+        server = self.server(0)
+        self.begins(server)
         self.jobs.cancel(A)
-        self.stops(worker)
+        self.stops(server)
         self.jobs.reap()
-        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         self.jobs.reap()
         self.assertEqual(CANCELLED, self.ended()[A].status)
 
     def test_a_last_step_that_comes_late(self) -> None:
-        """The job has ended and another one begun while the worker was being stopped: it goes on."""
+        """The job has ended and another one begun while the server was being stopped: it goes on."""
         self.start(A)
-        worker = self.worker(0)
-        self.begins(worker)
+        server = self.server(0)
+        self.begins(server)
         self.jobs.cancel(A)
-        self.stops(worker)
+        self.stops(server)
         self.jobs.start(B, Inline(b""))
         self.jobs.width = 1
-        worker.given.setdefault(B, Inline(b""))
-        worker.slot.theirs.sendall(ends(A) + begins(B))
+        server.given.setdefault(B, Inline(b""))
+        server.slot.theirs.sendall(ends(A) + begins(B))
         self.jobs.reap()
-        os.waitid(os.P_PID, worker.pid, os.WCONTINUED)
-        self.assertEqual(B, worker.running)
+        os.waitid(os.P_PID, server.pid, os.WCONTINUED)
+        self.assertEqual(B, server.running)
         self.assertEqual(FINISHED, self.ended()[A].status)
 
     def test_recalled(self) -> None:
         """What has not begun can be given up, the last ones first; what was not asked for stays."""
         self.start(A, B, C, D)
-        for worker in self.jobs._workers:
-            self.begins(worker)
+        for server in self.jobs._servers:
+            self.begins(server)
         self.assertEqual([D], self.jobs.recall(1))
         self.assertEqual([C], self.jobs.recall(5))
         self.assertEqual(2, len(self.jobs))
 
     def test_standing(self) -> None:
-        """A daemon that connects hears what runs, since when, and what waits, in a worker's queue or here; files of arguments too."""
+        """A daemon that connects hears what runs, since when, and what waits, in a server's queue or here; files of arguments too."""
         stored = Stored("/args", 100_000)
         self.jobs.start(A, stored)
         self.start(B, C, D)
-        self.begins(self.worker(0))
+        self.begins(self.server(0))
         runs = self.jobs.standing()
         self.assertEqual({A: stored, B: None, C: None, D: None}, {each.attempt: each.args for each in runs})
         self.assertEqual({A}, {each.attempt for each in runs if each.started is not None})
 
     def test_nonsense(self) -> None:
-        """A worker whose socket carries what no worker says is ended, and its job with it."""
+        """A server whose socket carries what no server says is ended, and its job with it."""
         self.start(A)
-        worker = self.worker(0)
-        self.begins(worker)
-        self.says(worker, ends(B))
-        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        server = self.server(0)
+        self.begins(server)
+        self.says(server, ends(B))
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         self.jobs.reap()
         self.assertEqual({A}, set(self.ended()))
         self.assertEqual(TERMINATED, self.ended()[A].status)
 
     def test_the_next_worker_s_words(self) -> None:
-        """Who looks whether a worker has spoken that has just died does not hear the one which serves its slot now."""
+        """Who looks whether a server has spoken that has just died does not hear the one which serves its slot now."""
         self.jobs.width = 1
         self.start(A, B)
-        self.begins(self.worker(0))
-        slot = self.worker(0).slot
+        self.begins(self.server(0))
+        slot = self.server(0).slot
         late = self.watched[slot.ours]
-        self.dies(self.worker(0))
-        self.assertIs(slot, self.worker(0).slot)
-        self.takes(self.worker(0))
+        self.dies(self.server(0))
+        self.assertIs(slot, self.server(0).slot)
+        self.takes(self.server(0))
         slot.theirs.sendall(begins(B))
         late()
         self.watched[slot.ours]()
-        self.assertEqual((B, True), (self.worker(0).running, slot.sound))
+        self.assertEqual((B, True), (self.server(0).running, slot.sound))
 
     def test_nonsense_right_after_the_beginning(self) -> None:
         """The job has begun, so it does not run again."""
         self.start(A)
-        worker = self.worker(0)
-        self.takes(worker)
-        worker.slot.theirs.sendall(begins(A) + b"\xff" * 10)
-        self.watched[worker.slot.ours]()
-        os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        server = self.server(0)
+        self.takes(server)
+        server.slot.theirs.sendall(begins(A) + b"\xff" * 10)
+        self.watched[server.slot.ours]()
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         self.jobs.reap()
         self.assertEqual({A: TERMINATED}, {attempt: outcome.status for attempt, outcome in self.ended().items()})
 
     def test_nonsense_in_a_queue(self) -> None:
         """An order that nobody gave is not taken back."""
         self.start(A, B, C)
-        worker = self.worker(0)
-        worker.slot.orders_in.send(tag_of(D) + b"i")
+        server = self.server(0)
+        server.slot.orders_in.send(tag_of(D) + b"i")
         self.assertEqual({A, B, C}, set(self.jobs.recall(5)))
         self.assertEqual(0, len(self.jobs))
 
     def test_two_beginnings(self) -> None:
-        """A worker cannot begin a job while another one of its runs."""
+        """A server cannot begin a job while another one of its runs."""
         self.jobs.width = 1
         self.start(A, B)
-        worker = self.worker(0)
-        self.begins(worker)
-        self.assertEqual({B}, set(worker.given))
-        self.says(worker, begins(B))
-        self.assertEqual((A, False), (worker.running, worker.slot.sound))
+        server = self.server(0)
+        self.begins(server)
+        self.assertEqual({B}, set(server.given))
+        self.says(server, begins(B))
+        self.assertEqual((A, False), (server.running, server.slot.sound))
 
     def test_an_outcome_that_was_never_begun(self) -> None:
-        """A worker cannot end a job that it has not begun."""
+        """A server cannot end a job that it has not begun."""
         self.start(A)
-        self.says(self.worker(0), ends(A))
+        self.says(self.server(0), ends(A))
         self.assertEqual({}, self.ended())
-        self.assertFalse(self.worker(0).slot.sound)
+        self.assertFalse(self.server(0).slot.sound)
 
     def test_cancel_all(self) -> None:
         """Whatever waits is Cancelled, whatever runs is being cancelled."""
         self.start(A, B, C)
-        for worker in self.jobs._workers:
-            self.begins(worker)
+        for server in self.jobs._servers:
+            self.begins(server)
         self.jobs.cancel_all()
         self.assertEqual({C}, set(self.ended()))
-        self.assertEqual({A, B}, {worker.cancelled for worker in self.jobs._workers})
+        self.assertEqual({A, B}, {server.cancelled for server in self.jobs._servers})
 
