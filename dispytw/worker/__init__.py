@@ -9,10 +9,10 @@ frames of `dispytw.wire.frames`.
 `jobs` gives each attempt to the process (`server`) that serves one of its `slots` (with two outputs, `capture`; the same from inside
 is `servedslot`, and `slotwords` what the two say). `servers` has such processes forked by the zygote: `serving` is what all
 of them do, `forker` the kind that forks a worker for each job, `keptperformer` the kind that runs jobs itself. `forking` is the fork, and
-`descriptors` sees to it that a child keeps nothing of the supervisor's; `stillborn` counts those that never get so far. Where servers are
-fresh processes, `spawning` starts them, `handover` packs for them what setup() has left, and `spawned` is their program. In a forked
-worker, `performer` is everything that it does, up to its last word (`words`), with `masks` for the signals that it lets through, and
-`tracebacks` for what went wrong.
+`descriptors` sees to it that a child keeps nothing of the supervisor's; `stillborn` counts those that never get so far, and `cancelling` is
+how a job that runs is cancelled. Where servers are fresh processes, `spawning` starts them, `handover` packs for them what setup() has
+left, and `spawned` is their program. In a forked worker, `performer` is everything that it does, up to its last word (`words`), with
+`masks` for the signals that it lets through, and `tracebacks` for what went wrong.
 
 A job that speaks while it runs does so by `speaking` (`voice` is what it has to know, `nodelog` the logger it is given); the supervisor's
 side of it is `hearing`, with an `ear` for what is said, and `following` for what is written.

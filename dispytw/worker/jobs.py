@@ -9,8 +9,6 @@ server ends one job at most: the others never started, and run elsewhere.
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sys
 import time
@@ -22,11 +20,12 @@ import attrs
 from dispytw.values import CANCELLED, TERMINATED, Attempt, Body, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame, Runs, Started
 from dispytw.worker import tree
+from dispytw.worker.cancelling import Cancelling
 from dispytw.worker.capture import Capture
 from dispytw.worker.ending import CANCELLED_REASON, judge, not_started
-from dispytw.worker.forker import FORCE, PATIENCE, TAIL
+from dispytw.worker.forker import PATIENCE, TAIL
 from dispytw.worker.pace import Pace
-from dispytw.worker.performer import AGAIN, NUDGE
+from dispytw.worker.performer import AGAIN
 from dispytw.worker.server import Server
 from dispytw.worker.servers import Servers
 from dispytw.worker.serverwords import noted
@@ -39,8 +38,6 @@ from dispytw.worker.tracebacks import text_of
 
 #: Seconds between looks at what running jobs have written.
 LOOK = 0.1
-#: Seconds after a cancel's SIGINT until it is made sure that the job has noticed, for the first time; each next wait is twice as long.
-_INSIST = 0.02
 #: Why a job that waited when it was cancelled has ended.
 UNSTARTED = "cancelled before it started"
 
@@ -55,7 +52,7 @@ class Jobs:
     :param watch: called with each new server's socket and what to call when it can be read.
     :param out: directory for captures and long bodies.
     :param spared: direct children that setup() left and jobs may use.
-    :param grace: seconds between the steps of a cancel.
+    :param grace: seconds between the steps of a cancel (`Cancelling`).
     :param width: how many servers there may be.
     """
 
@@ -78,6 +75,10 @@ class Jobs:
     _pace: Pace = attrs.field(factory=Pace)
     _looking: bool = False
     _stillborn: Stillborn = attrs.field(factory=Stillborn)
+    _cancelling: Cancelling = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._cancelling = Cancelling(self.timers, self.grace, self.forks)
 
     def __len__(self) -> int:
         return len(self._waiting) + sum(server.load for server in (*self._servers, *self._dead))
@@ -125,7 +126,7 @@ class Jobs:
             del self._waiting[attempt]
             self.tell(Ended(attempt, Outcome(CANCELLED, ended=time.time(), reason=UNSTARTED)))
         elif holder is not None and holder.running == attempt:
-            self._interrupt(holder, attempt)
+            self._cancelling.begin(holder, attempt)
         elif holder is not None:
             self._doomed.add(attempt)  # taken, and about to say that it starts
             holder.slot.name(attempt)
@@ -251,7 +252,7 @@ class Jobs:
         self.tell(frame)
         if frame.attempt in self._doomed:
             self._doomed.discard(frame.attempt)
-            self._interrupt(server, frame.attempt)
+            self._cancelling.begin(server, frame.attempt)
 
     def _ended(self, server: Server, frame: Ended) -> None:
         outcome = frame.outcome
@@ -264,43 +265,6 @@ class Jobs:
         self._pace.ended((outcome.ended or time.time()) - server.began)
         self.tell(Ended(frame.attempt, outcome))
 
-    # Cancelling what runs.
-    def _interrupt(self, server: Server, attempt: Attempt) -> None:
-        if server.cancelled == attempt:
-            return
-        server.cancelled = attempt
-        self._signal(server, attempt, signal.SIGINT)
-        self.timers.after(_INSIST, partial(self._insist, server, attempt, 2 * _INSIST))
-        self.timers.after(self.grace, partial(self._signal, server, attempt, signal.SIGTERM))
-        last = partial(self._signal, server, attempt, FORCE) if self.forks else partial(self._force, server, attempt)
-        self.timers.after(2 * self.grace, last)
-
-    def _signal(self, server: Server, attempt: Attempt, signum: int) -> None:
-        """A signal by name: the server ignores it if it has another job by then."""
-        if server.running == attempt and server.wait_status is None:
-            server.slot.name(attempt)
-            os.kill(server.pid, signum)
-
-    def _insist(self, server: Server, attempt: Attempt, wait: float) -> None:
-        self._signal(server, attempt, NUDGE)
-        if wait < self.grace:
-            self.timers.after(wait, partial(self._insist, server, attempt, 2 * wait))
-
-    def _force(self, server: Server, attempt: Attempt) -> None:
-        """Nothing can be named to SIGKILL: the server is stopped first, then heard, and killed only if the attempt still runs."""
-        if server.running == attempt and server.wait_status is None:
-            server.stopping = attempt
-            os.kill(server.pid, signal.SIGSTOP)
-
-    def _stopped(self, server: Server) -> None:
-        attempt, server.stopping = server.stopping, None
-        self._hear(server)
-        if server.running == attempt:
-            tree.signal_group(server.pid, signal.SIGKILL)
-            tree.kill(server.pid)
-        else:
-            os.kill(server.pid, signal.SIGCONT)
-
     # Deaths.
     def reap(self) -> None:
         """Look which servers have died or stopped, sweep, and tell the outcomes of the jobs that died with them."""
@@ -309,7 +273,8 @@ class Jobs:
             if server.wait_status is not None:
                 self._died(server)
             elif server.stopping is not None and tree.is_stopped(server.pid):
-                self._stopped(server)
+                self._hear(server)
+                self._cancelling.stopped(server)
         if self._sweep_strays():
             for server in list(self._dead):
                 self._bury(server)

@@ -43,6 +43,10 @@ class Server:
             self.taken[output] = output_of(getattr(self.slot, output).take(path))
         return self.taken[output]
 
+    def runs(self, attempt: Attempt) -> bool:
+        """Whether it lives, and has this attempt under way."""
+        return self.running == attempt and self.wait_status is None
+
     @property
     def load(self) -> int:
         """Jobs that it has."""
