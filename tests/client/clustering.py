@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
-from unittest import mock
+from unittest import TestCase, mock
 
 from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client import cluster as module
-from dispytw.client import nodemethods
+from dispytw.client import mapping, nodemethods
 from dispytw.client.cluster import JobCluster
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address
@@ -25,6 +26,13 @@ SECRET = new_secret()
 
 def compute(n: int, plus: int = 0) -> int:
     return n * n + plus
+
+
+def stop_clock(case: TestCase) -> None:
+    """A map finds that no time has passed, however slow the machine is: else it may submit less at a time, and the rest when it is read."""
+    patch = mock.patch.object(mapping, "time", SimpleNamespace(monotonic=lambda: 1.0))
+    patch.start()
+    case.addCleanup(patch.stop)
 
 
 class Session:
@@ -136,6 +144,7 @@ class ClusterTestCase(SynchronousTestCase):
     """Clusters over a stand-in for the engine."""
 
     def setUp(self) -> None:
+        stop_clock(self)
         self.engine = Engine()
         self.session = self.engine.session
         private = Address("127.0.0.1", 40002), "credential"

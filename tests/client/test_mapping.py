@@ -28,7 +28,7 @@ from dispytw.values import CANCELLED, FINISHED, TERMINATED, Inline, Outcome
 from dispytw.wire.batches import Answer, open_calls, open_outcome, pack_answers
 from dispytw.wire.payload import open_arguments, pack_result
 from dispytw.worker.raising import packed_death
-from tests.client.clustering import ClusterTestCase
+from tests.client.clustering import ClusterTestCase, stop_clock
 from tests.client.test_job import Owner
 from tests.client.watching import PATIENCE
 from tests.wire.test_payload import Other
@@ -86,7 +86,14 @@ def mapped(cluster: Cluster, *iterables: Any, chunksize: Any = "auto", ordered: 
     return begin_map(cluster, iterables, chunksize, ordered, window, timeout)
 
 
-class Results(unittest.TestCase):
+class MapTestCase(unittest.TestCase):
+    """The clock stands still."""
+
+    def setUp(self) -> None:
+        stop_clock(self)
+
+
+class Results(MapTestCase):
     """What is had, and in which order."""
 
     def test_like_the_builtin(self) -> None:
@@ -117,7 +124,7 @@ class Results(unittest.TestCase):
         cluster = Cluster()
         results = mapped(cluster, range(2))
         had: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        thread = threading.Thread(target=lambda: [had.put(each) for each in results])
+        thread = threading.Thread(target=lambda: [had.put(each) for each in results], daemon=True)
         thread.start()
         cluster.end(0)
         self.assertEqual(0, had.get(timeout=PATIENCE))
@@ -134,7 +141,7 @@ class Results(unittest.TestCase):
         self.assertEqual([cluster.submitted[0][0]], cluster.read)
 
 
-class Failures(unittest.TestCase):
+class Failures(MapTestCase):
     """What a call raised is raised in its place."""
 
     def had(self, results: MapResults) -> list[Any]:
@@ -212,7 +219,7 @@ class Failures(unittest.TestCase):
         self.assertRaises(ReactorThreadError, next, mapped(cluster, range(3)))
 
 
-class Windows(unittest.TestCase):
+class Windows(MapTestCase):
     """What is submitted, and when."""
 
     def test_at_once(self) -> None:
@@ -270,7 +277,7 @@ class Windows(unittest.TestCase):
             results.close()
 
 
-class Ends(unittest.TestCase):
+class Ends(MapTestCase):
     """Whoever wants nothing more."""
 
     def left(self, leave: Callable[[MapResults], Any]) -> tuple[Cluster, MapResults]:
