@@ -28,9 +28,7 @@ class Attention:
         self.listeners: tuple[Callable[[], Any], ...] = ()
 
     def settled(self) -> None:
-        """The job has its final status: release who waits for it."""
-        if self.event is not None:
-            self.event.set()
+        """The job has its final status, and its event is set: tell who listens."""
         for listener in self.listeners:
             try:
                 listener()

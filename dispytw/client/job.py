@@ -304,13 +304,16 @@ class DispyJob:
         if self._attention is not None and self._attention.event is not None:
             self._attention.event.clear()
 
+    def _set_event(self) -> None:
+        if self._attention is not None and self._attention.event is not None:
+            self._attention.event.set()
+
     def _said(self, provisional: Body) -> None:
         """It has a provisional result: whoever waits is released, until one clears the event."""
         with _GUARD:
             self._provisional = provisional
             self.status = PROVISIONAL_RESULT
-            if self._attention is not None and self._attention.event is not None:
-                self._attention.event.set()
+            self._set_event()
 
     def _retried(self, attempts: int) -> None:
         """An attempt has ended, one of so many, and the job waits for the next."""
@@ -320,7 +323,7 @@ class DispyJob:
             self._forget_provisional()
 
     def _settled(self, outcome: Outcome, ip_addr: str | None, attempts: int = 0) -> None:
-        """Set the one final status, then release who waits for it."""
+        """Set the one final status and the event together, then tell who listens."""
         self._outcome = outcome
         self.attempts = max(attempts, self.attempts)
         self.ip_addr = ip_addr or self.ip_addr
@@ -328,6 +331,7 @@ class DispyJob:
         with _GUARD:
             self._provisional = None
             self.status = outcome.status
+            self._set_event()
             attention = self._attention
         if attention is not None:
             attention.settled()

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from dispytw.client import job as module
 from dispytw.client.job import DispyJob
 from dispytw.client.nodes import Address, Choices
 from dispytw.client.placing import Placing
@@ -319,6 +320,16 @@ class _WaitedEvent(threading.Event):
         return super().wait(timeout)
 
 
+class _HeldEvent(threading.Event):
+    """Knows whether it was set while nobody else could ask for it."""
+
+    held = False
+
+    def set(self) -> None:
+        self.held = module._GUARD.locked()
+        super().set()
+
+
 class Waiting(unittest.TestCase):
     """job() and job.finish."""
 
@@ -337,6 +348,14 @@ class Waiting(unittest.TestCase):
             job._running("10.0.0.7", 1.5)
             job._settled(DONE, "10.0.0.7")
             self.assertEqual([(49, FINISHED, True)] * 8, [each.result(PATIENCE) for each in waiting])
+
+    def test_status_and_event(self) -> None:
+        """Whoever sees a status that is final finds the event set: who asks for it in between waits until it is."""
+        for settle in (lambda job: job._settled(DONE, None), lambda job: job._said(Inline(b"1"))):
+            job = made()
+            job._asked().event = event = _HeldEvent()
+            settle(job)
+            self.assertEqual((True, True), (event.is_set(), event.held))
 
     def test_no_end_is_missed(self) -> None:
         """A wait that begins as the job ends returns, in whatever order the two happen."""
