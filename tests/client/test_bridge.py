@@ -218,10 +218,12 @@ class OverTurns(Contract, SynchronousTestCase):
         go_on.set()
         self.bridge.wait(int)
         self.assertEqual(list(range(1000)), seen)
+        idle = threading.Event()
+        self.reactor.callFromThread(idle.set)  # comes after whatever it has been woken for
+        self.assertTrue(idle.wait(PATIENCE))
         before = self.reactor.woken
         self.bridge.wait(int)
         self.assertEqual(1, self.reactor.woken - before)
-
 
     def test_a_wake_that_fails(self) -> None:
         """Ctrl-C while the reactor is being woken loses nothing: the next post wakes it, and both calls run."""
