@@ -19,11 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client.bridge import Bridge
 from dispytw.errors import ClusterClosedError, ForkedError, ReactorThreadError
+from tests.client.watching import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-
-#: Seconds after which a thread is taken to have stopped.
-PATIENCE = 4.0
 
 
 class Turns:
@@ -97,6 +95,7 @@ class Contract:
 
     def _end(self) -> None:
         self.bridge.stop()
+        self.bridge._thread.join(PATIENCE)  # stop() itself waits for less
         self.assertFalse(self.bridge._thread.is_alive())  # type: ignore[attr-defined]
         self.reactor.close()
 

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.client.callbacks import UserThread
+from tests.client.watching import PATIENCE
 
 EVERY_PYTHON = True
-
-#: Seconds after which a thread is taken to have stopped.
-PATIENCE = 4.0
 
 
 class Calls(SynchronousTestCase):

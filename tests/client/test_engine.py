@@ -296,8 +296,10 @@ class Ending(EngineTestCase):
 
     def test_drain_for_so_long(self) -> None:
         """It ends when the seconds have passed."""
-        self.cluster(Idle(*[lambda: threading.Event().wait(0.01)] * 600))
+        never = Idle(*[lambda: threading.Event().wait(0.01)] * 600)
+        self.cluster(never)
         self.drain(0.05)
+        self.assertNotEqual([], never.answers)
 
     def test_drain_without_a_reactor(self) -> None:
         """It ends when the application has stopped its reactor: no job can end any more."""

@@ -150,8 +150,9 @@ class StreamTests(unittest.TestCase):
         self.addCleanup(setattr, module, "_LOOK", module._LOOK)
         module._LOOK = 0.01
         self.over = True
-        self.begin().join(PATIENCE)
-        self.assertTrue(self.texts.empty())
+        thread = self.begin()
+        thread.join(PATIENCE)
+        self.assertEqual((False, True), (thread.is_alive(), self.texts.empty()))
 
     def test_of_a_job_that_has_ended(self) -> None:
         """It is all there, without anybody being asked."""

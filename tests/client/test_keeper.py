@@ -63,7 +63,7 @@ class KeeperTestCase(unittest.TestCase):
     """Runs programs."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self, seconds=20.0)
+        self.daemons = Daemons(self)
 
     def run_program(self, source: str) -> Completed:
         """A program that has a stand-in ``kept``."""

@@ -16,12 +16,9 @@ from dispytw.client import privatenode
 from dispytw.client.nodes import Address
 from dispytw.client.privatenode import PrivateNode, private_node
 from dispytw.wire.credentials import read_secret_file, secret_credential
-from tests.client.watching import WatchedLock
+from tests.client.watching import PATIENCE, WatchedLock
 from tests.functional.daemons import Daemons
 from tests.worker.driving import word_from
-
-#: Seconds after which a process is taken not to end.
-PATIENCE = 10.0
 
 #: Stands for a node: announces an address, and ends when its standard input is closed.
 LISTENS = """
@@ -48,7 +45,7 @@ class StandIn(unittest.TestCase):
     """With a stand-in for dispynode."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self, seconds=10.0)
+        self.daemons = Daemons(self)
         patch = mock.patch("tempfile.tempdir", str(self.daemons.root))
         patch.start()
         self.addCleanup(patch.stop)
@@ -152,7 +149,7 @@ class OnePerProcess(unittest.TestCase):
         lock = WatchedLock()
         module = mock.patch.multiple(privatenode, PrivateNode=Node, _private=None, _starting=lock)
         with module, mock.patch("atexit.register") as register, ThreadPoolExecutor(4) as threads:
-            asked = list(threads.map(lambda _: private_node(), range(4), timeout=4))
+            asked = list(threads.map(lambda _: private_node(), range(4), timeout=PATIENCE))
         self.assertEqual([(Address("127.0.0.1", 40001), "credential")] * 4, asked)
         self.assertEqual(1, len(made))
         register.assert_called_once_with(made[0].end)
@@ -162,7 +159,7 @@ class Programs(unittest.TestCase):
     """With dispynode itself."""
 
     def setUp(self) -> None:
-        self.daemons = Daemons(self, seconds=20.0)
+        self.daemons = Daemons(self)
         self.env = {"TMPDIR": str(self.daemons.root)}
 
     def test_as_long_as_its_program(self) -> None:

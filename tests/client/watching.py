@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 
-#: Seconds after which a thread is taken not to come.
-PATIENCE = 4.0
+#: Seconds after which a thread is taken not to come: a small machine that has much else to do keeps one waiting for some.
+PATIENCE = 20.0
 
 
 class WatchedLock:
