@@ -21,6 +21,8 @@ from dispytw.client.bridge import Bridge
 from dispytw.errors import ClusterClosedError, ForkedError, ReactorThreadError
 from tests.client.watching import PATIENCE
 
+EVERY_PYTHON = True
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -309,8 +311,6 @@ import os, sys, threading
 from dispytw.client.bridge import Bridge
 from dispytw.errors import ForkedError
 from tests.client.test_bridge import Turns
-
-EVERY_PYTHON = True
 
 bridge = Bridge(Turns())
 bridge.start()

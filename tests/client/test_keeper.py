@@ -10,11 +10,11 @@ from dispytw.client import keeper
 from dispytw.client.keeper import INSISTING, LEAVING
 from tests.functional.daemons import Completed, Daemons
 
+EVERY_PYTHON = True
+
 PRELUDE = """
 import os, signal, sys, threading
 from dispytw.client.keeper import Keeper
-
-EVERY_PYTHON = True
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores Ctrl-C
 

@@ -20,6 +20,8 @@ from tests.client.watching import PATIENCE, WatchedLock
 from tests.functional.daemons import Daemons
 from tests.worker.driving import word_from
 
+EVERY_PYTHON = True
+
 #: Stands for a node: announces an address, and ends when its standard input is closed.
 LISTENS = """
 import os, sys
@@ -34,7 +36,6 @@ PROGRAM = """
 import os, signal, sys
 from dispytw.client import privatenode
 
-EVERY_PYTHON = True
 privatenode.private_node()
 node = privatenode._private
 print(node._process.pid, node.directory, flush=True)
