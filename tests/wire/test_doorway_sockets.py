@@ -359,10 +359,10 @@ class Strangers(Sockets):
 
     async def test_garbled_tls(self) -> None:
         """A changed byte in either direction, at places drawn from a seed: nobody opens that was to receive it."""
-        self.patch(doorway, "PATIENCE", 0.5)
         chance = random.Random(7)
         dialled, port = self.listen()
         sizes = await self.sizes(port)
+        self.patch(doorway, "PATIENCE", 0.5)
         for upwards in (True, False):
             greeting = range(sizes[upwards] - 200, sizes[upwards])  # encrypted frames; before them, TLS's own handshake
             for place in chance.sample(greeting, 6) + chance.sample(range(11, 60), 2):
@@ -453,16 +453,25 @@ class Renewing:
 class Silence(Sockets):
     """Two hundred who connect, say nothing, and connect again when they are shown out."""
 
+    timeout = 60
+
     async def keep_out(self, tls: bool, credential: Credential = SECRET, **bounds: Any) -> int:
-        """A good client from the same address opens within two seconds, five times in a row; how many have come again meanwhile."""
+        """A good client from the same address opens, five times in a row, and no silent one has to run out of time for it.
+
+        It costs less than two seconds of work at both ends and at those of all the silent ones, however much of it a busy machine lets us
+        do in a second.
+
+        :returns: how many have come again meanwhile.
+        """
+        self.patch(doorway, "PATIENCE", 600.0)
         _, port = self.listen(credential, **bounds)
         silent = Renewing(lambda: self.stranger(port, tls=tls))
         await DeferredList([silent.hold() for _ in range(200)])
         for _ in range(5):
-            begun = time.monotonic()
+            begun = time.process_time()
             link = await self.dial(port, credential)[1]
             await link.answered
-            self.assertLess(time.monotonic() - begun, 2)
+            self.assertLess(time.process_time() - begun, 2)
             self.assertLessEqual(self.factory.strangers, bounds.get("most", 256))
         silent.stop()
         return silent.renewed
