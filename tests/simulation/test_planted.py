@@ -11,7 +11,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.simulation import planted
-from tests.simulation.run import live
+from tests.simulation.run import forget_others, live
 from tests.simulation.watching import Broken
 
 EVERY_PYTHON = False
@@ -50,6 +50,7 @@ class Planted(SynchronousTestCase):
         :param known: a seed that has shown it.
         :param law: what the broken law says, as a regular expression.
         """
+        forget_others()
         plant(self.patch)
         found = search(known)
         gc.collect()  # what failed in those lives is told of now, and not in another
