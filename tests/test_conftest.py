@@ -127,7 +127,7 @@ class Guards(unittest.TestCase):
     def test_leaving_a_child(self) -> None:
         """A process that a test leaves behind fails the run, which names both."""
         self.assertRegex(
-            guarded()[1], r"left behind: process \d+ \(\w+: .*input\(\)\), first seen after test_b.py::test_leaves\n"
+            guarded()[1], r"left behind: process \d+ \([\w-]+: .*input\(\)\), first seen after test_b.py::test_leaves\n"
         )
         self.assertEqual(1, guarded()[1].count("left behind"), guarded()[1])
 
