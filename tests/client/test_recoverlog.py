@@ -201,10 +201,14 @@ class Opening(LogTestCase):
         ours, theirs = multiprocessing.get_context("fork").Pipe()
         pid = os.fork()
         if not pid:
-            theirs.send("forked")
-            theirs.recv()
-            os._exit(0)
+            try:
+                ours.close()
+                theirs.send("forked")
+                theirs.recv()
+            finally:
+                os._exit(0)
         try:
+            theirs.close()
             ours.recv()
             log.close()
             self.assertEqual([], self.read())
