@@ -46,8 +46,10 @@ def _in_asyncio(job: Job, loop: Any) -> Generator[Any, Any, Any]:
             settled.set_result(None)
 
     def told_from_the_reactor() -> None:
-        if not loop.is_closed():
+        try:
             loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            pass  # the loop is closed, in another thread and perhaps just now: nobody waits any more
 
     job._when_settled(told_from_the_reactor)
     try:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from concurrent.futures import CancelledError
 from typing import Any
+from unittest import mock
 
 from twisted.internet.defer import CancelledError as DeferredCancelled
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -75,17 +76,20 @@ class InAsyncio(SynchronousTestCase):
         asyncio.run(main())
 
     def test_a_loop_that_is_closed(self) -> None:
-        """A job that ends after its loop is told to nobody."""
-        job = made()
+        """A job that ends after its loop is told to nobody, though the loop was not closed yet when that was looked at."""
 
-        async def main() -> None:
+        async def main(job: DispyJob) -> asyncio.AbstractEventLoop:
             task = asyncio.ensure_future(awaits(job))
             await asyncio.sleep(0)
             task.cancel()
+            return asyncio.get_running_loop()
 
-        asyncio.run(main())
-        self.end(job, DONE)
-        self.assertEqual([], self.flushLoggedErrors())
+        for seen in (True, False):
+            job = made()
+            loop = asyncio.run(main(job))
+            with mock.patch.object(loop, "is_closed", return_value=seen):
+                self.end(job, DONE)
+            self.assertEqual([], self.flushLoggedErrors())
 
     def test_a_coroutine_of_twisteds_beside_a_loop(self) -> None:
         """Under Twisted's asyncio reactor a loop runs, but whoever is no task of it waits by a Deferred."""
