@@ -66,12 +66,10 @@ class Running(unittest.TestCase):
         self.assertIn("p50", lines[2].figures)
 
     def test_one_that_hangs(self) -> None:
-        """Is ended when its time is over, and the next one runs."""
-        began = time.monotonic()
-        lines = self.run_them(program("slow", cells=("noop", "queue"), fails="hang"), program("good"), patience=1.0)
-        self.assertLess(time.monotonic() - began, 20)
+        """Is ended when its time is over, long before it would say something, and the next one runs."""
+        lines = self.run_them(program("slow", cells=("noop", "queue"), fails="hang"), program("good"), patience=3.0)
         hung = [line for line in lines if line.contestant == "slow" and line.cell != "start"]
-        self.assertEqual({"nothing came within 1 s; the process was ended"}, {line.error for line in hung})
+        self.assertEqual({"nothing came within 3 s; the process was ended"}, {line.error for line in hung})
         self.assertEqual(["noop", "queue"], [line.cell for line in hung])
         self.assertIn("noop", lines[-1].figures)
 
