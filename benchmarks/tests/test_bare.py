@@ -17,9 +17,9 @@ from benchmarks import bare
 class Limits(unittest.TestCase):
     """Each cell gives a figure."""
 
-    @mock.patch.object(bare, "LENGTH", 0.1)
+    @mock.patch.object(bare, "LENGTH", 0.0)
     def test_bandwidth(self) -> None:
-        """TCP and TLS move bytes between two processes."""
+        """TCP and TLS move bytes between two processes, though the time was over before the first."""
         here = os.getcwd()
         with tempfile.TemporaryDirectory() as directory:
             os.chdir(directory)
