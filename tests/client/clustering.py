@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,12 @@ def stop_clock(case: TestCase) -> None:
     patch = mock.patch.object(mapping, "time", SimpleNamespace(monotonic=lambda: 1.0))
     patch.start()
     case.addCleanup(patch.stop)
+
+
+def forget_others(case: SynchronousTestCase) -> None:
+    """What failed in tests that ran before in this process, and nobody has found yet, is not this one's."""
+    gc.collect()
+    case.flushLoggedErrors()
 
 
 class Session:

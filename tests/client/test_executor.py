@@ -16,7 +16,7 @@ from dispytw.client.job import DispyJob
 from dispytw.values import CANCELLED
 from dispytw.wire.batches import open_calls
 from dispytw.wire.payload import open_arguments
-from tests.client.clustering import SECRET, ClusterTestCase
+from tests.client.clustering import SECRET, ClusterTestCase, forget_others
 
 EVERY_PYTHON = True
 
@@ -162,6 +162,7 @@ class Executing(ClusterTestCase):
 
     def test_one_that_could_not_be_made(self) -> None:
         """Leaves nothing that would be shut down."""
+        forget_others(self)
         self.assertRaises(TypeError, self.executor, nodes=5, secret=7)
         gc.collect()
         self.assertEqual([], self.flushLoggedErrors())

@@ -15,6 +15,7 @@ from dispytw.client.nodes import Address
 from dispytw.client.remains import Place
 from dispytw.testing import House, MemoryCluster, MemoryNode
 from dispytw.values import CANCELLED, FINISHED, RUNNING, Attempt, File
+from tests.client.clustering import forget_others
 
 
 class AtWork(SynchronousTestCase):
@@ -356,6 +357,7 @@ class AtWork(SynchronousTestCase):
 
     def test_close_with_a_link_that_does_not(self) -> None:
         """A link that does not close holds up nobody for more than five seconds; nothing is logged."""
+        forget_others(self)
         cluster = self.cluster()
         (wire,) = self.house.wires_of(self.node)
         wire.near.loseConnection = lambda: None  # type: ignore[method-assign]
