@@ -353,6 +353,9 @@ class Strangers(Sockets):
         for tls in (False, True):
             for says in (b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", random.Random(6).randbytes(5000)):
                 stranger = await self.stranger(port, says, tls)
+                closed: Deferred[None] = Deferred()
+                stranger.on_lost = lambda closed=closed: closed.callback(None)
+                await closed  # else nobody need have come yet, nor heard anything
                 await self.censuses[0].empty()
                 self.assertNotIn(b"dispyT", stranger.heard)
         self.assertEqual([], dialled.links)
