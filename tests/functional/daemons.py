@@ -139,6 +139,22 @@ class RunningNode(RunningProgram):
         """What the node has logged so far."""
         return self.out_path.read_text("utf-8", "replace") + self.err_path.read_text("utf-8", "replace")
 
+    def hear(self, words: str) -> str:
+        """Wait until it has logged a line with these words in it, and return that line.
+
+        :raises AssertionError: when it ends without it.
+        """
+        argv = ["tail", "-n", "+1", "-f", f"--pid={self.pid}", str(self.log_path)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, encoding="utf-8", errors="replace") as following:
+            assert following.stdout is not None
+            try:
+                for line in following.stdout:
+                    if words in line:
+                        return line
+            finally:
+                following.kill()
+        raise AssertionError(f"it never logged {words!r}: {self.log()}")
+
     def kill(self) -> None:
         """Ends the daemon, and nothing but the daemon, by SIGKILL."""
         self.process.kill()

@@ -80,7 +80,7 @@ class DiskFull(unittest.TestCase):
         for path in (Path(f"{fifo}.full"), fifo):
             path.write_text("go on")
         program.hear("submitted")
-        self.wait_for(node.log_path, "no jobs are taken until they can")
+        node.hear("no jobs are taken until they can")
         os.unlink(inside / "filler")
         done = program.wait()
         self.assertEqual((0, "all came home\n"), (done.code, done.out), done)
@@ -98,14 +98,3 @@ class DiskFull(unittest.TestCase):
                         pass
                 except OSError:
                     continue
-
-    def wait_for(self, log: Path, words: str) -> None:
-        follow = subprocess.Popen(["tail", "-n", "+1", "-f", str(log)], stdout=subprocess.PIPE, text=True)
-        self.addCleanup(follow.wait)
-        self.addCleanup(follow.kill)
-        assert follow.stdout is not None
-        self.addCleanup(follow.stdout.close)
-        for line in follow.stdout:
-            if words in line:
-                return
-
