@@ -10,11 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from dispytw.version import VERSION
 from dispytw.wire import WIRE_VERSION
-from tests.functional.daemons import Daemons, RunningNode
+from tests.functional.daemons import Completed, Daemons, RunningNode
 from tests.functional.telling import Gate, TellingProgram
 
 ONE_JOB = """
-import sys
+import fcntl
 import dispytw as dispy
 
 def setup():
@@ -24,8 +24,11 @@ def compute(n):
     return n
 
 if __name__ == "__main__":
-    cluster = dispy.JobCluster(compute, nodes=sys.argv[1:], setup=setup, secret={secret!r})
+    node, gate = sys.argv[1:]
+    cluster = dispy.JobCluster(compute, nodes=[node], setup=setup, secret={secret!r})
     job = cluster.submit(1)
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
     job.finish.wait({seconds})
     print(job.status)
     cluster.close(terminate=True)
@@ -58,8 +61,8 @@ tap.main()
 """
 
 
-def program(setup: str = "return 0", secret: str = "", seconds: float = 4.0) -> str:
-    """A program that waits for one job for a while."""
+def program(setup: str = "return 0", secret: str = "", seconds: float = 0.0) -> str:
+    """A program that waits for a gate, and then for one job for a while."""
     return ONE_JOB.format(setup=setup, secret=secret, seconds=seconds)
 
 
@@ -68,13 +71,21 @@ class MessageTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.daemons = Daemons(self)
+        self.gate = Gate(self, self.daemons.root / "gate")
+
+    def told(self, source: str, node: str, words: str) -> Completed:
+        """What becomes of a program that goes on when it has said these words."""
+        program = TellingProgram(self.daemons, source, node, self.gate.path)
+        program.hear(words)
+        self.gate.open()
+        return program.wait()
 
     def test_no_node(self) -> None:
         """After three seconds the client says what it tried, what came of it, and what to do."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-        done = self.daemons.program(program(seconds=3.3), f"127.0.0.1:{port}")
+        done = self.told(program(), f"127.0.0.1:{port}", "start a node with")
         self.assertEqual((0, "5\n"), (done.code, done.out), done)
         self.assertIn("no node for compute yet; 1 jobs wait. Tried:", done.err)
         self.assertIn(
@@ -86,14 +97,15 @@ class MessageTests(SynchronousTestCase):
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
-        source = program(seconds=3.3).replace("secret=", f"node_port={port}, ip_addr='127.0.0.1', secret=")
-        done = self.daemons.program(source, "*")
+        source = program().replace("secret=", f"node_port={port}, ip_addr='127.0.0.1', secret=")
+        done = self.told(source, "*", "nobody answered")
         self.assertRegex(done.err, rf"  \*: asked [34] times by UDP at 127\.0\.0\.1, 127\.255\.255\.255, port {port}; nobody answered: start ")
 
     def test_wrong_secret(self) -> None:
         """Both ends say that the secrets differ, with the other's address and the fix."""
         node = self.daemons.node(secret="the right one")
-        done = self.daemons.program(program(secret="another one", seconds=1), node.address)
+        done = self.told(program(secret="another one"), node.address, "cannot be used")
+        node.hear("refused")
         self.assertEqual("5\n", done.out, done)
         self.assertIn(f"node {node.address} cannot be used: wrong secret", done.err)
         self.assertIn("do not hold the same secret; give both the same", done.err)
@@ -104,7 +116,7 @@ class MessageTests(SynchronousTestCase):
     def test_setup_failure(self) -> None:
         """The traceback of a setup that fails is shown at the client, and said at the node."""
         node = self.daemons.node()
-        done = self.daemons.program(program(setup="raise OSError('no table here')", seconds=1.5), node.address)
+        done = self.told(program(setup="raise OSError('no table here')", seconds=0.5), node.address, "OSError: no table here")
         self.assertEqual("5\n", done.out, done)
         self.assertEqual(1, done.err.count("OSError: no table here"), done)
         self.assertIn(f"node {node.address}", done.err)
@@ -115,12 +127,11 @@ class MessageTests(SynchronousTestCase):
     def test_held_node(self) -> None:
         """A node in use by somebody else says by whom, at both ends; when it is free it is used."""
         node = self.daemons.node("--cpus", "1")
-        gate = Gate(self, self.daemons.root / "gate")
-        holder = TellingProgram(self.daemons, HOLDER, node.address, gate.path)
+        holder = TellingProgram(self.daemons, HOLDER, node.address, self.gate.path)
         holder.hear("held")
-        other = TellingProgram(self.daemons, program(seconds=10), node.address)
+        other = TellingProgram(self.daemons, program(seconds=25.0), node.address, self.gate.path)
         line = other.hear("is in use by ")
-        gate.open()
+        self.gate.open()
         holder_name = rf"\S+@\S+ \(pid {holder.program.pid}\)"
         self.assertRegex(line, rf"node {node.address} \(\S+\) is in use by {holder_name}; it will be used when it is free\n\Z")
         done = other.wait()
@@ -136,9 +147,10 @@ class MessageTests(SynchronousTestCase):
 
     def assert_said_at_both_ends(self, node: RunningNode, here: str, there: str) -> None:
         """The program says this line once, and no other; the node logs that one, without a traceback."""
-        done = self.daemons.program(program(seconds=0.7), node.address)
+        done = self.told(program(seconds=0.7), node.address, "cannot be used")
         self.assertEqual("5\n", done.out, done)
         self.assertRegex(done.err, rf"\A\S+ \S+ dispytw - node {node.address} cannot be used: {here}\n\Z")
+        node.hear("refused")
         node.stop()
         self.assertRegex(node.log(), rf"#warn\] refused {there}\n")
         self.assertNotIn("Traceback", node.log())
