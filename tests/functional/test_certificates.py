@@ -8,20 +8,27 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.daemons import NODE, Completed, Daemons, RunningNode
+from tests.functional.telling import Gate, TellingProgram
 from tests.wire.certifying import Issued, authority, issue, pair, write, write_pair
 
+#: Waits for its jobs, or for the gate if there is one.
 PROGRAM = """
-import json, sys
+import fcntl, json
 import dispytw as dispy
 
 def compute(n):
     return n * n
 
 if __name__ == "__main__":
-    address, seconds, options = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
+    address, options, *gate = sys.argv[1:]
+    options = json.loads(options)
     cluster = dispy.JobCluster(compute, nodes=[address], **options)
     jobs = [cluster.submit(n) for n in range(5)]
-    cluster.wait(seconds)
+    if gate:
+        with open(gate[0]) as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+    else:
+        cluster.wait()
     print([job.result for job in jobs])
     cluster.close(terminate=True)
 """
@@ -51,16 +58,26 @@ class CertificateTests(SynchronousTestCase):
         return self.daemons.node("--certfile", certfile, "--keyfile", keyfile, *options, secret=secret)
 
     def program(
-        self, node: RunningNode, issued: Issued, cafile: Issued | None = None, secret: str = "", seconds: float = 20.0
+        self, node: RunningNode, issued: Issued, cafile: Issued | None = None, secret: str = "", until: str = ""
     ) -> Completed:
-        """What becomes of a program with this certificate."""
+        """What becomes of a program with this certificate, which waits for its jobs, or until it has said these words."""
         directory = self.directory("program")
         options = dict(zip(("certfile", "keyfile"), write_pair(directory, issued)))
         if cafile is not None:
             options["cafile"] = write(directory, "ca", cafile.certificate_pem)
-        done = self.daemons.program(PROGRAM, node.address, str(seconds), json.dumps({**options, "secret": secret}))
+        done = self.told(node, {**options, "secret": secret}, until)
         self.assertEqual(0, done.code, done)
         return done
+
+    def told(self, node: RunningNode, options: dict[str, str], until: str) -> Completed:
+        """What becomes of a program with these options."""
+        if not until:
+            return TellingProgram(self.daemons, PROGRAM, node.address, json.dumps(options)).wait()
+        gate = Gate(self, self.daemons.root / "gate")
+        program = TellingProgram(self.daemons, PROGRAM, node.address, json.dumps(options), gate.path)
+        program.hear(until)
+        gate.open()
+        return program.wait()
 
     def assert_works(self, done: Completed) -> None:
         """All jobs have run, and there was nothing to say; no secret was made on the way."""
@@ -83,20 +100,22 @@ class CertificateTests(SynchronousTestCase):
     def test_right_pair_and_wrong_secret(self) -> None:
         """The certificate alone does not help, nor does the secret; each end says what is wrong."""
         node = self.node(pair(), secret="a secret")
-        done = self.program(node, pair(), secret="another", seconds=0.5)
+        done = self.program(node, pair(), secret="another", until="cannot be used")
         self.assertEqual(NOTHING, done.out)
         self.assertIn(f"node {node.address} cannot be used: wrong secret", done.err)
+        node.hear("wrong secret")
         node.stop()
         self.assertIn("wrong secret: this end and 127.0.0.1:", node.log())
 
     def test_another_pair(self) -> None:
         """Is turned away, which both ends say once, in one line, with the other's address and the fix."""
         node = self.node(pair())
-        done = self.program(node, pair("other"), seconds=0.5)
+        done = self.program(node, pair("other"), until="cannot be used")
         self.assertEqual(NOTHING, done.out)
         (said,) = [line for line in done.err.splitlines() if "cannot be used" in line]
         self.assertIn(f"node {node.address} cannot be used: the certificate of {node.address} is refused: it is not the one", said)
         self.assertIn("without a cafile both ends need the same certfile and keyfile", said)
+        node.hear("refused")
         node.stop()
         (logged,) = [line for line in node.log().splitlines() if "refused" in line]
         self.assertRegex(logged, r"refused 127\.0\.0\.1:\d+: the certificate of 127\.0\.0\.1:\d+ is refused: it is not the one")
@@ -104,7 +123,7 @@ class CertificateTests(SynchronousTestCase):
     def test_a_program_without_a_certificate(self) -> None:
         """Is told by the node that it needs one."""
         node = self.node(pair())
-        done = self.daemons.program(PROGRAM, node.address, "0.5", json.dumps({"secret": "a secret"}))
+        done = self.told(node, {"secret": "a secret"}, until="refuses the certificate")
         self.assertIn(f"{node.address} refuses the certificate of this end: there is none; give both ends one, by certfile=", done.err)
 
     def test_a_node_that_cannot_start(self) -> None:
