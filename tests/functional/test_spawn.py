@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.daemons import Daemons
+from tests.functional.telling import Gate, TellingProgram
 
 EVERY_PYTHON = False
 
@@ -40,6 +41,8 @@ def compute(n, how=""):
         counter.value += 1
     print("computing", n)
     if how == "sleeps":
+        with open(marks + "-asleep", "w"):
+            pass
         time.sleep(600)
     if how == "dies":
         os._exit(7)
@@ -67,15 +70,17 @@ WALK = """
         assert pids == 3 if isolation == "job" else pids <= 2, results
         dead, tells, slow = (cluster.submit(9, how=how) for how in ("dies", "tells", "sleeps"))
         assert dead() is None and "status 7" in dead.exception
-        assert tells.future.result()[0] == 160 and [type(each) for each in told] == [Table], (tells.exception, told)
-        while slow.status != dispy.DispyJob.Running:
-            pass
+        assert tells.future.result()[0] == 160, tells.exception
+        while slow.status != dispy.DispyJob.Running or not os.path.exists(marks + "-asleep"):  # it runs before it has counted
+            time.sleep(0.01)
         assert cluster.cancel(slow) == 0
         assert slow() is None and slow.status == dispy.DispyJob.Cancelled, slow.status
+        cluster.wait()
+        assert [type(each) for each in told] == [Table], told
 """
 
 REFUSED = """
-import sys, threading, time
+import fcntl, threading
 import dispytw as dispy
 
 def setup():
@@ -89,9 +94,11 @@ def compute():
     return np.dumps(fine)
 
 if __name__ == "__main__":
-    cluster = dispy.JobCluster(compute, nodes=sys.argv[1:], setup=setup, start_method="spawn")
+    node, gate = sys.argv[1:]
+    cluster = dispy.JobCluster(compute, nodes=[node], setup=setup, start_method="spawn")
     job = cluster.submit()
-    job.finish.wait(1.5)
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
     assert job.status == dispy.DispyJob.Created
     cluster.close(terminate=True)
 """
@@ -124,12 +131,19 @@ class SpawnTests(SynchronousTestCase):
 
     def test_what_cannot_be_sent(self) -> None:
         """Each global that cannot be sent is named in what the user is told of the failed setup."""
-        done = self.daemons.program(REFUSED, self.node.address)
-        self.assertIn("start_method='spawn'", done.err)
-        for line in (
+        lines = (
             "np: a module; modules are not sent, import it in the computation instead",
             "lock: a _thread.lock; TypeError: cannot pickle '_thread.lock' object",
             "words: a generator; TypeError: cannot pickle 'generator' object",
-        ):
+        )
+        gate = Gate(self, self.daemons.root / "gate")
+        program = TellingProgram(self.daemons, REFUSED, self.node.address, gate.path)
+        for line in lines:
+            program.hear(line)
+        gate.open()
+        done = program.wait()
+        self.assertEqual(0, done.code, done)
+        self.assertIn("start_method='spawn'", done.err)
+        for line in lines:
             self.assertEqual(1, done.err.count(line), done)
         self.assertNotIn("fine:", done.err)
