@@ -36,10 +36,12 @@ if __name__ == "__main__":
     print(*sorted(hosts))
 """
 
-#: Looks for nodes, and cannot use any.
+#: Looks for nodes, and cannot use any, until the gate is opened.
 WAITS = LOOKS.replace("wanted = int(sys.argv[2])", "wanted = 0") + """
     job = cluster.submit(1)
-    job.finish.wait(4.0)
+    import fcntl
+    with open(sys.argv[2]) as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
     cluster.close(terminate=True)
 """
 
@@ -176,7 +178,8 @@ class OnOtherMachines(SynchronousTestCase):
 
     def test_a_node_that_starts_later(self) -> None:
         """Says so to all machines; programs that ask on its network hear it, one that asks on loopback only does not."""
-        here = self.network.program(2, WAITS, f"dict(secret={self.secret!r}, ip_addr='127.0.0.1')")
+        gate = Gate(self, self.daemons.root / "gate")
+        here = self.network.program(2, WAITS, f"dict(secret={self.secret!r}, ip_addr='127.0.0.1')", str(gate.path))
         programs = [
             self.network.program(0, LOOKS, f"dict(secret={self.secret!r}, ip_addr='10.77.0.1')", "1"),
             self.network.program(2, LOOKS, f"dict(secret={self.secret!r}, nodes=['10.*.2'])", "1"),
@@ -187,4 +190,7 @@ class OnOtherMachines(SynchronousTestCase):
         for each in programs:
             done = each.wait()
             self.assertEqual((0, "10.77.0.2\n"), (done.code, done.out), done)
-        self.assertIn("nobody answered", here.wait().err)
+        here.hear("nobody answered")
+        gate.open()
+        done = here.wait()
+        self.assertEqual(0, done.code, done)
