@@ -24,7 +24,7 @@ events, placed, both = [], {}, threading.Event()
 
 if __name__ == "__main__":
     host, port = sys.argv[1].split(":")
-    cluster = dispy.JobCluster(compute, nodes=[(host, int(port), 1), {"host": sys.argv[2]}], cluster_status=heard, pulse_interval=0.2)
+    cluster = dispy.JobCluster(compute, nodes=[(host, int(port), 1), {"host": sys.argv[2]}], cluster_status=heard, pulse_interval=1.0)
     early = cluster.submit_job_id_node("early", sys.argv[2], 7)
     assert early() == (7, "two") and early.id == "early"
     both.wait()
@@ -168,7 +168,7 @@ closed = []
 
 if __name__ == "__main__":
     one, two, pid = sys.argv[1:]
-    cluster = dispy.JobCluster(compute, nodes=[one, two], reentrant=True, pulse_interval=0.2, cluster_status=heard)
+    cluster = dispy.JobCluster(compute, nodes=[one, two], reentrant=True, pulse_interval=0.5, cluster_status=heard)
     assert cluster.submit_node(two, 0)() == "two"
     jobs = [cluster.submit_node(one, int(pid)), *[cluster.submit_node(one, 0) for _ in range(3)]]
     for job in jobs:
