@@ -95,7 +95,7 @@ def compute(n):
 
 cluster = dispy.JobCluster(compute, nodes=["NODE"], recover_file="_dispy_20160126112746")
 jobs = [cluster.submit(n) for n in range(5)]
-while any(job.status != dispy.DispyJob.Running for job in jobs):
+while any(job.status == dispy.DispyJob.Created for job in jobs):
     time.sleep(0.01)
 os.kill(os.getpid(), signal.SIGKILL)
 """
