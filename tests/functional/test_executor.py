@@ -71,10 +71,24 @@ def double(n):
     return 2 * n
 """
 
-#: test_interpreter_shutdown, test_hang_gh83386 and test_submit_after_interpreter_shutdown.
+#: test_interpreter_shutdown, test_hang_gh83386 and test_submit_after_interpreter_shutdown. No call returns before main has ended.
 END = """
-import atexit, sys, time
+import atexit, fcntl, os, sys, threading
 import dispytw
+
+def wait(gate):
+    import fcntl
+    with open(gate) as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+gate = open(os.path.abspath("gate"), "w")
+fcntl.flock(gate, fcntl.LOCK_EX)
+
+def open_gate():
+    threading.main_thread().join()
+    fcntl.flock(gate, fcntl.LOCK_UN)
+
+threading.Thread(target=open_gate, daemon=True).start()
 
 @atexit.register
 def run_last():
@@ -84,8 +98,8 @@ def run_last():
         print("runtime-error")
 
 first, second = dispytw.Executor(sys.argv[1:]), dispytw.Executor(sys.argv[1:])
-first.submit(time.sleep, 0.3).add_done_callback(lambda future: print("apple"))
-second.submit(time.sleep, 0.2).add_done_callback(lambda future: print("pear"))
+first.submit(wait, gate.name).add_done_callback(lambda future: print("apple"))
+second.submit(wait, gate.name).add_done_callback(lambda future: print("pear"))
 second.shutdown(wait=False)
 print("the end")
 """
