@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import unittest
 
@@ -99,10 +100,8 @@ class Signals(unittest.TestCase):
     def test_the_lease(self) -> None:
         """Without a daemon for the lease the supervisor ends what runs and leaves the outcome, which the next daemon tells."""
         program = self.start("--lease", "0")
+        watched = os.pidfd_open(self.supervisor.pid)  # as long as it certainly lives
         self.node.kill()
-        watched = os.pidfd_open(self.supervisor.pid)
-        import select
-
         self.assertEqual([watched], select.select([watched], [], [], 20)[0])
         os.close(watched)
         spooled = [name for name in os.listdir(self.node.state_dir / "spool") if name.endswith(".owed")]
