@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from dispytw.client.privatenode import PrivateNode
 from dispytw.client.targets import RUN_NODE, RUN_SECRET_FILE
@@ -35,15 +37,32 @@ def run_program(program: str, arguments: Sequence[str], cpus: int = 0) -> int:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:
-    # A terminal's Ctrl-C reaches the program, which decides; a SIGTERM to us is passed on.
-    child = subprocess.Popen(command, env=environment)
-    earlier = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(number)),
-    }
-    try:
+    # A terminal's Ctrl-C reaches the program, which decides; a SIGTERM to us is passed on, one that comes before there is a program too.
+    # Neither is ignored: the program would inherit that.
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    with _handling(signal.SIGINT, lambda number, frame: None), _handling(signal.SIGTERM, pass_on):
+        child = subprocess.Popen(command, env=environment)
+        for number in early:
+            child.send_signal(number)
         code = child.wait()
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
     return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _handling(number: int, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle a signal meanwhile, unless whoever has started us wants it to be ignored."""
+    earlier = signal.getsignal(number)
+    if earlier is not signal.SIG_IGN:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, earlier)

@@ -115,6 +115,30 @@ class Running(unittest.TestCase):
         self.run_source("")
         self.assertEqual(before, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])
 
+    def test_sigterm_while_the_program_starts(self) -> None:
+        """It is passed on as well, and does not end the command before its program."""
+        overlooked: list[int] = []
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, lambda number, frame: overlooked.append(number)))
+        start = subprocess.Popen
+
+        def starting(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+            child = start(command, **options)
+            signal.raise_signal(signal.SIGTERM)
+            return child
+
+        with mock.patch.object(subprocess, "Popen", starting):
+            self.assertEqual(128 + signal.SIGTERM, self.run_source("import time; time.sleep(20)"))
+        self.assertEqual([], overlooked)
+
+    def test_ignored_signals(self) -> None:
+        """What whoever has started it ignores, its program ignores as well."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            earlier = signal.signal(number, signal.SIG_IGN)
+            try:
+                self.assertEqual(3, self.run_source(f"import os, sys; os.kill(os.getpid(), {number}); sys.exit(3)"))
+            finally:
+                signal.signal(number, earlier)
+
 
 #: The command, with a stand-in for the node.
 COMMAND = """
@@ -131,9 +155,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tes
 sys.exit(run.run_program(sys.argv[1], sys.argv[2:]))
 """
 
-#: A program that counts the signals it gets until SIGTERM, and says so.
+#: A program that counts the signals it gets until SIGTERM, and says so. One that came just before signal.pause() would not end that.
 PROGRAM = """
-import signal, sys
+import os, signal, sys
 
 def interrupted(number, frame):
     print("interrupted", flush=True)
@@ -144,10 +168,13 @@ def terminated(number, frame):
 
 signal.signal(signal.SIGINT, interrupted)
 signal.signal(signal.SIGTERM, terminated)
+woken, wakeup = os.pipe()
+os.set_blocking(wakeup, False)
+signal.set_wakeup_fd(wakeup)
 with open(sys.argv[1], "w") as said:
     said.write("ready")
 while True:
-    signal.pause()
+    os.read(woken, 1)
 """
 
 
