@@ -290,13 +290,13 @@ class Named(FilesCase):
     def test_files_that_go(self) -> None:
         """By default each cluster has a directory of its own, and close leaves nothing; with cleanup=False it is left."""
         (_, first, _, _), _ = self.run_cluster("True", "")
-        self.assertFalse(os.path.exists(first))
         (_, second, marks, _), sent = self.run_cluster("False", "")
         self.assertNotEqual(first, second)
         self.assertEqual("s", marks)
         self.assertGreater(sent, 1_000_000)
         self.assertEqual({"large", "marks", "tree"}, set(os.listdir(second)))
         left = self.left()
+        self.assertFalse(os.path.exists(first))
         self.assertEqual([], [name for name in left if name.startswith(("work", "store", "inbox", "spool", "run"))])
         self.assertIn(os.path.relpath(second, self.node.state_dir), left)
 
