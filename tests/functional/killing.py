@@ -48,6 +48,21 @@ def die():
 def die_after(seconds):
     threading.Timer(seconds, die).start()
 
+def begun():
+    try:
+        with open(os.path.join(directory, "ledger")) as ledger:
+            return len(ledger.readlines())
+    except FileNotFoundError:
+        return 0
+
+def die_after_begun(count, seconds):
+    def wait():
+        while begun() < count:
+            time.sleep(0.002)
+        time.sleep(seconds)
+        die()
+    threading.Thread(target=wait, daemon=True).start()
+
 lines, ids, killed = opened("lines"), opened("ids"), opened("killed")
 fatal = chance.randrange(1, 12)
 before = chance.random() < 0.5
@@ -82,7 +97,7 @@ if __name__ == "__main__":
     if moment == "before the first dispatch":
         die_after(chance.uniform(0.0, chance.choice((0.005, 0.3))))
     elif moment == "running":
-        die_after(chance.uniform(0.1, 1.2))
+        die_after_begun(fatal, chance.uniform(0.0, 0.5))
     for n in range(JOBS):
         job = cluster.submit(n, os.path.join(directory, "ledger"), chance.choice((0.0, 0.01, 0.05, 0.2)))
         if n % 4:
