@@ -372,6 +372,8 @@ class Daemons:
 
     def _farewell(self) -> list[str]:
         """Asks the nodes to end, and says what does not end as it should."""
+        if self._common is not None:
+            self._common.settle()
         nodes = [s for s in self._started if isinstance(s, RunningNode)]
         asked = [node for node in nodes if node.process.poll() is None]
         for node in asked:
@@ -408,6 +410,10 @@ class Common:
 
     def fail(self, msg: str) -> NoReturn:
         raise AssertionError(msg)
+
+    def settle(self) -> None:
+        """Wait until the node has done with what it did for whoever has just used it: the next one would hear that it is in use."""
+        psutil.wait_procs([each for each in self.daemons.marked() if each.pid != self.node.pid], timeout=GRACE)
 
     def end(self) -> None:
         """Look what is left, and end it.

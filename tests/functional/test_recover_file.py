@@ -110,6 +110,7 @@ class RecoverFile(unittest.TestCase):
     def test_a_with_block_that_fails(self) -> None:
         """The same from within a ``with``, though that closes the cluster; unless the program goes on and ends well."""
         self.assert_left("with")
+        in_common().settle()
         done = TellingProgram(self.daemons, FAILS, self.node.address, "caught").wait()
         self.assertEqual((0, "0\n", [], ""), (done.code, done.out, self.files(), done.err), done)
 
