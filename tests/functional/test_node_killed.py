@@ -49,8 +49,8 @@ class DaemonKilled(unittest.TestCase):
     def test_nothing_is_lost_or_done_twice(self) -> None:
         """Every job is started once and called back once, with its own result; nothing is left on the disk."""
         killing = Killing(self, self.daemons, JOBS, seed=1, cpus=2)
-        for _ in range(KILLS):
-            self.assertTrue(killing.wait_for_starts(10))
+        for kill in range(1, KILLS + 1):
+            self.assertTrue(killing.wait_for_starts(10 * kill - len(killing.lines("start"))))
             killing.kill_daemon()
         killed = killing.end()
         self.assertEqual({str(FINISHED): JOBS}, killed.told["statuses"], killed)
