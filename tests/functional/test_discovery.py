@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import unittest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -72,12 +73,15 @@ LOOKS_TWICE = LOOKS + """
 """
 
 
-def free_port() -> int:
-    """A port that nobody has, for TCP and UDP."""
-    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-        stream.bind(("127.0.0.1", 0))
-        datagram.bind(("127.0.0.1", stream.getsockname()[1]))
-        return int(stream.getsockname()[1])
+def free_port(test: unittest.TestCase) -> int:
+    """A port that nobody has, for TCP and UDP, and that nobody is given before the test has ended: only who asks for it can listen there."""
+    held = socket.socket()
+    test.addCleanup(held.close)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    with socket.socket(type=socket.SOCK_DGRAM) as datagram:
+        datagram.bind(held.getsockname())
+    return int(held.getsockname()[1])
 
 
 class OnThisMachine(SynchronousTestCase):
@@ -85,7 +89,7 @@ class OnThisMachine(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.daemons = Daemons(self, seconds=60.0)
-        self.port = free_port()
+        self.port = free_port(self)
         self.options = f"dict(ip_addr='127.0.0.1', node_port={self.port})"
 
     def node(self, *options: str) -> RunningNode:
