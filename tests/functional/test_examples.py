@@ -20,7 +20,7 @@ SAYS: dict[str, list[str]] = {
     "mapping": ["97 takes 118 steps", "2463 takes 208 steps"],
     "executor": ["10000000019 is prime", "10000000100 is not prime", "168 primes below 1000"],
     "twistedapp": ["28! has 30 digits", "no factorial of -1: ValueError"],
-    "node_control": ["1 CPU is used from now on", "1 job runs there; the node says 1", "the jobs: [0.2, 0.2]", ": it was closed"],
+    "node_control": ["1 CPU is used from now on", " job runs there; the node says ", "the jobs: [0.2, 0.2]", ": it was closed"],
     "anynodes": ["found ", "which runs Linux", "20 jobs ran on 127.0.0.1"],
 }
 #: Those that are shown elsewhere.
