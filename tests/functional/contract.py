@@ -164,7 +164,7 @@ class ExecutorTest(Case):
     def test_map_timeout(self):
         results = []
         with self.assertRaises(futures.TimeoutError):
-            for i in self.executor.map(time.sleep, [0, 0, 60], timeout=1):
+            for i in self.executor.map(time.sleep, [0, 0, 60], timeout=5):
                 results.append(i)
         self.assertEqual([None, None], results)
 
@@ -624,8 +624,11 @@ class FutureTest(Case):
         self.assertTrue(f.cancelled())
 
     def test_done(self):
-        f = self.executor.submit(time.sleep, 0.1)
+        f = self.executor.submit(time.sleep, 60)
         self.assertFalse(f.done())
+        f.cancel()
+        self.assertTrue(f.done())
+        f = self.executor.submit(mul, 6, 7)
         f.result()
         self.assertTrue(f.done())
 
