@@ -180,9 +180,11 @@ class Daemons:
     :param test: whose processes; it is cleaned up by ``addCleanup``.
     :param seconds: how long the test may take; 0 for what has no end of its own.
     :param common: the node that programs of this test can use beside others, as its secret is theirs.
+    :ivar patience: seconds that what is left in the end gets to end, before it is taken to be left behind.
     """
 
     def __init__(self, test: Owner, seconds: float = DEADLINE, common: Common | None = None) -> None:
+        self.patience = GRACE
         self.mark = uuid.uuid4().hex
         #: A directory for the test's files; short, so that Unix sockets fit below it.
         self.root = Path(tempfile.mkdtemp(prefix="dispytw-"))
@@ -386,7 +388,7 @@ class Daemons:
         ]
         if self.trespasses.exists():
             faults += self.trespasses.read_text("utf-8").splitlines()
-        _, left = psutil.wait_procs(self.marked(), timeout=GRACE if len(asked) < len(nodes) else 1)
+        _, left = psutil.wait_procs(self.marked(), timeout=self.patience)
         return faults + [f"left behind: {_described(process)}" for process in left]
 
 

@@ -27,6 +27,7 @@ def outcome_of(story: Callable[[Daemons], None], seconds: float = 30.0) -> tuple
     class Inner(unittest.TestCase):
         def runTest(self) -> None:
             made.append(Daemons(self, seconds))
+            made[0].patience = 0.1  # what these leave behind does not end by itself
             story(made[0])
 
     result = unittest.TestResult()
@@ -111,6 +112,7 @@ class InCommon(unittest.TestCase):
     def test_it_outlives_tests(self) -> None:
         """Its processes are not those of the tests meanwhile; what they leave is found in the end."""
         common = Common()
+        common.daemons.patience = 0.1
         self.addCleanup(common.daemons._end_all)
         pid = common.daemons.program(LEAVES_A_CHILD).out.strip()
         for _ in range(2):
