@@ -177,7 +177,8 @@ def compute(n, gate):
             open(gate + "-tried", "w").close()
             signal.pause()
         except KeyboardInterrupt:
-            open(gate, "w").write("interrupted")
+            with open(gate, "w") as file:
+                file.write("interrupted")
             raise
     return n
 
