@@ -42,9 +42,13 @@ class Cancelling:
         server.cancelled = attempt
         self._signal(server, attempt, signal.SIGINT)
         self.timers.after(_INSIST, partial(self._insist, server, attempt, 2 * _INSIST))
-        self.timers.after(self.grace, partial(self._signal, server, attempt, signal.SIGTERM))
+        self.timers.after(self.grace, partial(self._terminate, server, attempt))
+
+    def _terminate(self, server: Server, attempt: Attempt) -> None:
+        """However late this comes, the job has the whole grace until the last step."""
+        self._signal(server, attempt, signal.SIGTERM)
         last = partial(self._signal, server, attempt, FORCE) if self.forks else partial(self._stop, server, attempt)
-        self.timers.after(2 * self.grace, last)
+        self.timers.after(self.grace, last)
 
     def _signal(self, server: Server, attempt: Attempt, signum: int) -> None:
         """A signal by name: the server ignores it if it has another job by then."""

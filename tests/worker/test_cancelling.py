@@ -58,6 +58,14 @@ class Steps(unittest.TestCase):
         self.assertEqual([A] * len(self.sent), self.named)
         self.assertEqual([], self.killed)
 
+    def test_a_supervisor_that_is_late(self) -> None:
+        """As its machine slept, say: the last step waits until the job has had its grace to end, and is not sent with the one before it."""
+        self.cancelling(forks=True).begin(self.server, A)
+        for now, sent in ((160.0, [TERM]), (160.9, [TERM]), (161.0, [TERM, FORCE])):
+            self.now = now
+            self.timers.run()
+            self.assertEqual(sent, [signum for _, signum in self.sent if signum not in (INT, NUDGE)])
+
     def test_it_is_woken(self) -> None:
         """Soon after the SIGINT, then less and less often, and no more after the grace."""
         self.cancelling(forks=True).begin(self.server, A)

@@ -356,7 +356,8 @@ class JobsTests(unittest.TestCase):
 
     def stops(self, server: Server) -> None:
         """The last step of a cancel has come, and the server has been stopped."""
-        self.timers.run()
+        while server.stopping is None:
+            self.timers.run()
         os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)
 
     def test_the_last_step_of_a_cancel(self) -> None:
