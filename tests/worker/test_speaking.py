@@ -9,7 +9,7 @@ from typing import Any
 
 from dispytw.errors import UnsafePathError
 from dispytw.values import FINISHED, TERMINATED, Attempt, Stored
-from dispytw.wire.frames import Kept, Ready
+from dispytw.wire.frames import GivenBack, Kept, Ready, Recall
 from dispytw.wire.jobframes import FILE, PROVISIONAL, REFUSED, STOPPED, UNDERWAY, Limits, Logged, Unsaid
 from dispytw.worker import speaking
 from dispytw.worker.speaking import client_path
@@ -19,8 +19,14 @@ from tests.worker.driving import Driver, SupervisorTestCase, content, opened, ta
 SOURCE = """
 import logging
 def tell(*values, timeout=10): return [dispy_provisional_result(value, timeout=timeout) for value in values]
-def hasty(): return dispy_provisional_result(1, timeout=0.05)
-def patient(): return dispy_provisional_result(1, timeout=0.3)
+def soon():
+    from unittest import mock
+    from dispytw.worker import speaking
+    wait = speaking._wait
+    def wait_later(*args):
+        with open(os.path.join(dispy_job_path, "gate")) as gate: gate.read()
+        return wait(*args)
+    with mock.patch.object(speaking, "_wait", wait_later): return dispy_provisional_result(1, timeout=0.05)
 def large(size): return dispy_provisional_result(b"x" * size)
 def odd():
     import threading
@@ -37,7 +43,7 @@ def forked():
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 def many(count):
     import threading
-    threads = [threading.Thread(target=dispy_provisional_result, args=(n,)) for n in range(count)]
+    threads = [threading.Thread(target=dispy_provisional_result, args=(n, False, None)) for n in range(count)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()
 def interrupted():
@@ -59,8 +65,17 @@ class SpeakingCase(SupervisorTestCase):
     start_method: str | None = None
 
     def setUp(self) -> None:
-        self.driver: Driver = self.supervisor(SOURCE, isolation=self.isolation, start_method=self.start_method)
+        self.driver: Driver = self.supervisor(SOURCE, isolation=self.isolation, start_method=self.start_method, grace=10.0)
         self.driver.hear_a(Ready)
+        self.gate = os.path.join(self.driver.work, "gate")
+        os.mkfifo(self.gate)
+
+    def open_the_gate(self) -> None:
+        """A job that wants its answer soon begins to wait for it, and finds those that were given before."""
+        self.driver.say(Recall(1))
+        self.driver.hear_a(GivenBack)
+        with open(self.gate, "w"):
+            pass
 
     def bodies(self) -> list[str]:
         """Files that remarks have left."""
@@ -95,8 +110,9 @@ class RemarkTests(SpeakingCase):
 
     def test_not_answered(self) -> None:
         """After its timeout the job goes on, with -1, and the daemon learns that nobody waits any more."""
-        attempt = self.driver.begin("hasty")
+        attempt = self.driver.begin("soon")
         remark = self.driver.remark(attempt)
+        self.open_the_gate()
         outcome = self.driver.outcome(attempt)
         self.assertEqual(-1, opened(outcome.result))
         self.assertIn(b"did not answer within 0.05 s", content(outcome.stderr))
@@ -105,18 +121,21 @@ class RemarkTests(SpeakingCase):
 
     def test_time_stands_still_while_bytes_travel(self) -> None:
         """Underway, there is no timeout; when that stops, there is again."""
-        attempt = self.driver.begin("patient")
+        attempt = self.driver.begin("soon")
         remark = self.driver.remark(attempt)
         self.driver.answer(remark, UNDERWAY)
-        other = self.driver.begin("patient")
+        self.open_the_gate()
+        other = self.driver.begin("soon")
         self.driver.remark(other)
+        self.open_the_gate()
         self.assertEqual(-1, self.result(other))  # as long as that takes
         self.driver.answer(remark)
         self.assertEqual(0, self.result(attempt))
-        attempt = self.driver.begin("patient")
+        attempt = self.driver.begin("soon")
         remark = self.driver.remark(attempt)
         for verdict in (UNDERWAY, STOPPED):
             self.driver.answer(remark, verdict)
+        self.open_the_gate()
         self.assertEqual(-1, self.result(attempt))
 
     def test_long_values_are_files(self) -> None:
