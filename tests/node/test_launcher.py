@@ -51,7 +51,8 @@ class LauncherContract(LauncherCase):
         """Four run, the others wait, and are given back when they are asked for; then there is nothing more to give."""
         uid = self.launch()
         attempts = self.start(uid, *[("sleeps",)] * 6)
-        await self.events.next("started", uid, attempts[3])
+        for attempt in attempts[:4]:
+            await self.events.next("started", uid, attempt)
         self.launcher.recall(uid, 5)
         self.assertEqual(("given back", uid, (attempts[5], attempts[4])), await self.events.next("given back"))
         self.launcher.recall(uid, 5)
