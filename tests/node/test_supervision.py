@@ -81,11 +81,11 @@ class SupervisorLifeTests(RealLauncherCase, TestCase):
 
     async def test_a_supervisor_that_cannot_start(self) -> None:
         """A program that fails at once, and one that never listens."""
-        self.patch(supervision, "START_LIMIT", 0.3)
-        for command, says in (
-            ((sys.executable, "-c", "raise SystemExit('no such luck')"), "no such luck"),
-            ((sys.executable, "-c", "import time; time.sleep(600)"), "did not start within 0.3 s"),
+        for command, limit, says in (
+            ((sys.executable, "-c", "raise SystemExit('no such luck')"), supervision.START_LIMIT, "no such luck"),
+            ((sys.executable, "-c", "import time; time.sleep(600)"), 0.3, "did not start within 0.3 s"),
         ):
+            self.patch(supervision, "START_LIMIT", limit)
             self.launcher.command = command
             uid = self.launch()
             self.assertIn(says, (await self.events.next("failed", uid))[2])
