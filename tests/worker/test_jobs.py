@@ -15,6 +15,7 @@ import attrs
 
 from dispytw.values import CANCELLED, FINISHED, TERMINATED, Attempt, Inline, Outcome, Stored
 from dispytw.wire.frames import Ended, Frame
+from dispytw.worker import tree
 from dispytw.worker.jobs import Jobs
 from dispytw.worker.servedslot import ServedSlot
 from dispytw.worker.server import Server
@@ -94,7 +95,7 @@ class JobsTests(unittest.TestCase):
             starter=self.servers,
             forks=False,
             out=self.directory,
-            spared=frozenset(),
+            spared=frozenset(tree.children()),  # those of other tests
             grace=0.0,
             width=2,
         )
