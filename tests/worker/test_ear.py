@@ -8,10 +8,12 @@ import socket
 import tempfile
 import unittest
 from collections.abc import Callable
+from unittest import mock
 
 from dispytw.values import Attempt, Inline
 from dispytw.wire.frames import Decoder, Frame, Ready, encode
 from dispytw.wire.jobframes import HEARD, PROVISIONAL, REFUSED, UNDERWAY, Answer, Logged, Remark, Unsaid
+from dispytw.worker import descriptors
 from dispytw.worker import ear as module
 from dispytw.worker.ear import Ear
 
@@ -29,12 +31,20 @@ class EarTests(unittest.TestCase):
         directory = tempfile.mkdtemp(prefix="ear-")
         self.addCleanup(shutil.rmtree, directory)
         self.addCleanup(os.chdir, os.getcwd())
+        ours = mock.patch.object(descriptors, "_ours", set())  # whatever is still there in the end: no later child should close it
+        ours.start()
+        self.addCleanup(ours.stop)
         self.listener, self.path = Ear.bound(os.path.join(directory, "s.sock"))
-        self.addCleanup(self.listener.close)
         self.watched: dict[socket.socket, Callable[[], None]] = {}
+        self.addCleanup(self.close)
         self.told: list[Frame] = []
         self.running = {A, B}
         self.ear = Ear(self.listener, self.watched.__setitem__, self.watched.__delitem__, self.told.append, self.running.__contains__)
+
+    def close(self) -> None:
+        """Whoever still speaks is not heard any more."""
+        for each in {self.listener, *self.watched}:
+            each.close()
 
     def speaker(self) -> socket.socket:
         """A connection, accepted if there is room."""

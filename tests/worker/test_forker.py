@@ -18,6 +18,7 @@ from dispytw.worker.forker import TAIL, Forker
 from dispytw.worker.performer import Work
 from dispytw.worker.slots import order
 from dispytw.worker.slotwords import stored_path
+from dispytw.worker.voice import voice
 from tests.worker.driving import Driver, content, is_alive, meaning, opened, served, slot_of, tag_of, word_from
 
 COMPUTE = """
@@ -264,7 +265,8 @@ class UnstartedTests(unittest.TestCase):
     def _performed(self, simplest: Callable[[], int] | None) -> Outcome:
         forker = Forker(mock.Mock(), mock.Mock())
         attempt = Attempt(b"j" * 16, 1)
-        (ended,) = meaning(self, forker._performing(simplest)(order(tag_of(attempt), Inline(b""))))
+        with mock.patch.object(voice, "tag", b""):
+            (ended,) = meaning(self, forker._performing(simplest)(order(tag_of(attempt), Inline(b""))))
         assert isinstance(ended, Ended)
         self.assertEqual((attempt, False), (ended.attempt, forker.spent))
         return ended.outcome

@@ -10,7 +10,7 @@ from dispytw.values import Attempt, Inline, Stored
 from dispytw.wire.frames import Started
 from dispytw.worker import descriptors
 from dispytw.worker.performer import read_order
-from dispytw.worker.slots import order
+from dispytw.worker.slots import close_end, order
 from dispytw.worker.slotwords import FORM, begun
 from tests.worker.driving import served, slot_of, tag_of
 
@@ -58,7 +58,7 @@ class ServedSlotTests(unittest.TestCase):
         """Where there will be none, nobody waits; what is too short for an order is none."""
         self.slot.orders_in.send(tag_of(A))
         self.assertIsNone(self.inside.take(wait=True))
-        self.slot.orders_in.close()
+        close_end(self.slot.orders_in)
         self.assertIsNone(self.inside.take(wait=True))
 
     def test_names(self) -> None:

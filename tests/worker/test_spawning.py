@@ -12,7 +12,7 @@ from unittest import mock
 import attrs
 
 from dispytw.wire.frames import Setup
-from dispytw.worker import spawned, spawning
+from dispytw.worker import descriptors, spawned, spawning
 from dispytw.worker.spawning import Spawner, spawns
 from dispytw.worker.voice import voice
 
@@ -60,6 +60,9 @@ class Starting(SpawningCase):
         super().setUp()
         command = (sys.executable, "-c", "import os, sys; os.write(int(sys.argv[6]), ' '.join(sys.argv[1:]).encode())")
         self.addCleanup(setattr, spawning, "COMMAND", spawning.COMMAND)
+        ours = mock.patch.object(descriptors, "_ours", set())  # a spawner keeps its papers as long as its process lives
+        ours.start()
+        self.addCleanup(ours.stop)
         spawning.COMMAND = command
         self.names = {"old": 1}
         self.spawner = Spawner(self.setup_frame, b"bundle", self.names)
