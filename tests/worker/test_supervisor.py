@@ -201,11 +201,11 @@ class EndTests(SupervisorTestCase):
         "def cleanup(): print('cleaned up')\n"
         "def sleeps():\n    heard, said = os.pipe()\n"
         "    if os.fork() == 0: os.setsid(); open('pid', 'w').write(str(os.getpid())); os.write(said, b'.'); time.sleep(600)\n"
-        "    os.read(heard, 1)\n    \n    with open('ready', 'w') as ready: ready.write('ready')\n    time.sleep(600)\n"
+        "    os.read(heard, 1)\n    with open('ready', 'w') as ready: ready.write('ready')\n    time.sleep(600)\n"
     )
 
     def _with_a_sleeping_job(self) -> tuple[Driver, int]:
-        driver = self.supervisor(self.SLEEPS)
+        driver = self.supervisor(self.SLEEPS, grace=10.0)
         driver.hear_a(Ready)
         os.mkfifo(os.path.join(driver.work, "ready"))
         driver.begin("sleeps")
