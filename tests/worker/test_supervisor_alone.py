@@ -108,8 +108,9 @@ class AloneTests(SupervisorTestCase):
     def test_a_daemon_within_the_lease(self) -> None:
         """Ends the wait: an old lease means nothing any more."""
         driver = self.ready(lease=0.5)
-        driver.disappear()
-        driver.connect()
+        first = driver.socket
+        driver.connect()  # and waits until it has its turn
+        first.close()
         driver.stands()
         attempt = driver.begin("waits")
         driver.started(attempt)
