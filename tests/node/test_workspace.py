@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import stat
@@ -454,6 +455,7 @@ class ThroughStreams(WorkspaceCase):
         super().setUp()
         link: Any = Link()
         self.streams = Streams(link, self.workspace.sinks())
+        gc.collect()  # what other tests have let go of is closed now, and not meanwhile
         self.descriptors = os.listdir("/proc/self/fd")
 
     def fails(self, call: Callable[..., None], *args: Any) -> str:
