@@ -1,11 +1,13 @@
 """What a job writes to descriptor 1 or 2: a file without a name, kept by the slot and reused by its next job.
 
 The file is opened for appending, so whoever looks can cut it back to the cap at any moment and the writers go on behind the cut: the
-head stays, the rest is dropped and counted, and the disk never fills.
+head stays, the rest is dropped and counted, and the disk never fills. At any moment but one: while another process takes what is there,
+as a cut that comes when that is over would make an empty file as long as the cap.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 
@@ -50,7 +52,29 @@ class Capture:
         return cls(_nameless(directory), cap)
 
     def cut(self) -> int:
-        """Cut the file back to the cap; returns the bytes it holds now."""
+        """Cut the file back to the cap, unless another process takes it just now; returns the bytes it holds."""
+        size = os.fstat(self.descriptor).st_size
+        if size <= self.cap:
+            return size
+        try:
+            self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return size
+        try:
+            return self._cut()
+        finally:
+            self._lock(fcntl.LOCK_UN)
+
+    def _lock(self, how: int) -> None:
+        """Among processes; where the file system has no locks, there are none."""
+        try:
+            fcntl.lockf(self.descriptor, how)
+        except (BlockingIOError, PermissionError):
+            raise
+        except OSError:
+            pass
+
+    def _cut(self) -> int:
         size = os.fstat(self.descriptor).st_size
         if size <= self.cap:
             return size
@@ -71,7 +95,14 @@ class Capture:
         :param path: file to be made when it is more than `INLINE_LIMIT` bytes.
         :raises OSError: when that cannot be made; then nothing has been taken.
         """
-        size = self.cut()
+        self._lock(fcntl.LOCK_EX)
+        try:
+            return self._taken(path)
+        finally:
+            self._lock(fcntl.LOCK_UN)
+
+    def _taken(self, path: str) -> bytes:
+        size = self._cut()
         if not size:
             return b""
         note = NOTE % self.dropped if self.dropped else b""

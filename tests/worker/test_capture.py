@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from unittest import mock
 
 from dispytw.values import EMPTY, INLINE_LIMIT, Inline, Stored
-from dispytw.worker.capture import Capture
+from dispytw.worker.capture import NOTE, Capture
 from dispytw.worker.serverwords import noted, output_of
+
+
+def _at_once(lockf: Callable[[int, int], object], file: int, how: int) -> None:
+    """A lock that is not waited for."""
+    lockf(file, how | fcntl.LOCK_NB)
 
 
 class ByLine(unittest.TestCase):
@@ -61,6 +72,58 @@ class CaptureTests(unittest.TestCase):
         self.assertEqual(b"o" * 100_000 + b"\n[at least 290000 bytes of output beyond this point were dropped]\n", kept)
         self.assertEqual(len(kept), body.size)
         self.assertEqual(body, noted(other, body))
+
+    @contextmanager
+    def _in_another_process(self, call: Callable[[Capture], object], within: str) -> Iterator[None]:
+        """Another process does so with the same file, and in here it has come to that function of the module, where it waits."""
+        other = Capture(os.dup(self.capture.descriptor), cap=100_000)
+        self.addCleanup(os.close, other.descriptor)
+        heard, said = os.pipe()
+        go, on = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(on)
+
+            def waits(*_: object) -> int:
+                os.write(said, b".")
+                os.read(go, 1)
+                return 0
+
+            try:
+                with mock.patch(f"dispytw.worker.capture.{within}", waits):
+                    call(other)
+            finally:
+                os._exit(0)
+        os.close(said)
+        os.close(go)
+        self.assertEqual(b".", os.read(heard, 1))
+        yield
+        os.close(on)
+        os.waitpid(child, 0)
+        os.close(heard)
+
+    def test_cut_while_it_is_taken(self) -> None:
+        """It is not: a cut that comes late would make what is empty by then as long as the cap, for the next job."""
+        self._write(b"o" * 100_000)
+        with self._in_another_process(lambda other: other.take("/taken"), "Capture._copied"):
+            self._write(b"o" * 30_000)
+            self.assertEqual((130_000, 0), (self.capture.cut(), self.capture.dropped))
+        self.assertEqual((0, 0), (self.capture.cut(), self.capture.dropped))
+
+    def test_taken_while_it_is_cut(self) -> None:
+        """It is not either: whoever takes it waits for that."""
+        self._write(b"o" * 130_000)
+        at_once = mock.patch.object(fcntl, "lockf", partial(_at_once, fcntl.lockf))
+        with self._in_another_process(Capture.cut, "os.ftruncate"), at_once, self.assertRaises(BlockingIOError):
+            self._take()
+        self.assertEqual(100_000 + len(NOTE % 30_000), self._take().size)
+
+    def test_where_nothing_can_be_locked(self) -> None:
+        """As file systems go, it is cut and taken all the same."""
+        self._write(b"o" * 130_000)
+        with mock.patch.object(fcntl, "lockf", side_effect=OSError(errno.ENOLCK, "no locks")):
+            self.assertEqual(100_000, self.capture.cut())
+            self.assertEqual(100_000 + len(NOTE % 30_000), self._take().size)
 
     def test_long_output_is_a_file(self) -> None:
         """Beyond the inline limit it is copied out, whole."""
