@@ -18,7 +18,7 @@ from dispytw.wire import spool
 from dispytw.wire.frames import Ended, Ready, Runs, Standing
 from tests.node.benching import FINE, ONE, TWO, X
 from tests.node.launching import RealLauncherCase
-from tests.worker.driving import Driver, is_alive, word_from
+from tests.worker.driving import DEADLINE, Driver, is_alive, word_from
 
 SOURCE = """
 import os
@@ -198,7 +198,7 @@ class Adopting(RealLauncherCase, TestCase):
         assert self.driver.process is not None
         self.driver.process.kill()
         self.assertIn("has died", (await self.events.next("gone", self.uid))[2])
-        self.assertEqual([watched], select.select([watched], [], [], 5)[0])
+        self.assertEqual([watched], select.select([watched], [], [], DEADLINE)[0])
         self.assertNotIn("failed", self.events.kinds(self.uid))
 
     async def test_it_changes_hands(self) -> None:
