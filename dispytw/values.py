@@ -28,8 +28,8 @@ FINISHED = 11
 #: The statuses that end a job; it gets exactly one of them, once.
 TERMINAL = frozenset({CANCELLED, TERMINATED, ABANDONED, FINISHED})
 
-#: Attempts that may wait on a node behind each slot, when all slots are one computation's.
-MOST_PARKED = 100
+#: Attempts that may wait on a node behind each slot, when all slots are one computation's: enough for several messages to be under way.
+MOST_PARKED = 200
 
 #: How the processes that run jobs come to be: as copies of the supervisor, or as fresh ones that are sent what setup() has left.
 FORK = "fork"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLContextFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from dispytw.wire.certificates import Certificate
@@ -81,15 +81,21 @@ def context_factory(server: bool, certificate: Certificate | None) -> ContextFac
     return ContextFactory(server, certificate)
 
 
+class _Wrapping(TLSMemoryBIOFactory):
+    """Writes at once: boxes are gathered before they are written, and another turn of the reactor would only make each of them late."""
+
+    protocol = TLSMemoryBIOProtocol
+
+
 def under_tls(factory: Any, server: bool, clock: Any, certificate: Certificate | None = None) -> Any:
     """A factory whose connections are those of the given one, under TLS.
 
     :param server: whether for the end that was dialled.
-    :param clock: a reactor or `twisted.internet.task.Clock`, which gathers small writes.
+    :param clock: a reactor or `twisted.internet.task.Clock`; Twisted would take the global reactor.
     :param certificate: this end's own; None for none.
     """
     context: Any = context_factory(server, certificate)
-    return TLSMemoryBIOFactory(context, not server, factory, clock)
+    return _Wrapping(context, not server, factory, clock)
 
 
 def exporter(transport: Any) -> bytes:

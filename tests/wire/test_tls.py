@@ -53,6 +53,12 @@ def handshake() -> tuple[Any, Any]:
 class Handshake(SynchronousTestCase):
     """What two ends make out."""
 
+    def test_what_is_written(self) -> None:
+        """Leaves at once, not a turn of the reactor later."""
+        client, _ = handshake()
+        client.wrappedProtocol.transport.write(b"a box")
+        self.assertNotEqual(b"", client.transport.value())
+
     def test_version(self) -> None:
         """It is TLS 1.3."""
         client, server = handshake()
