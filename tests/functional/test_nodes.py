@@ -155,8 +155,9 @@ import dispytw as dispy
 
 def compute(pid):
     import time
-    if pid:
+    if pid > 0:
         os.kill(pid, 9)
+    if pid:
         time.sleep(60)
     return dispy_node_name
 
@@ -170,7 +171,7 @@ if __name__ == "__main__":
     one, two, pid = sys.argv[1:]
     cluster = dispy.JobCluster(compute, nodes=[one, two], reentrant=True, pulse_interval=0.5, cluster_status=heard)
     assert cluster.submit_node(two, 0)() == "two"
-    jobs = [cluster.submit_node(one, int(pid)), *[cluster.submit_node(one, 0) for _ in range(3)]]
+    jobs = [cluster.submit_node(one, int(pid)), *[cluster.submit_node(one, -1) for _ in range(3)]]
     for job in jobs:
         job()
     assert [job.status for job in jobs] == [dispy.DispyJob.Cancelled] * 4, jobs
